@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import secrets
 import socket
 import uuid
@@ -107,7 +106,7 @@ class StackConfig:
         self.state.mkdir(parents=True, exist_ok=True)
         temporary = self.state / "stack.json.new"
         temporary.write_text(json.dumps(values, indent=2))
-        os.replace(temporary, self.state / "stack.json")
+        temporary.replace(self.state / "stack.json")
 
     @classmethod
     def load(cls, state: Path) -> StackConfig:
