@@ -1,0 +1,1 @@
+"""The steps that run on Azure Machine Learning compute."""

@@ -1,0 +1,1 @@
+"""Scores a batch of images on the cluster."""

@@ -1,0 +1,1 @@
+"""One module per trigger family: decode the event, call `shared`, encode the answer."""

@@ -1,0 +1,397 @@
+"""From waiting images to files of predictions. Each step can be carried out again, by any worker, after any crash.
+
+    waiting → claimed (the ledger) → manifest → scored: in the app, or by one job on the cluster → files → settled
+
+One dispatcher works at a time, by a lease; correctness does not rest on it, since claiming is atomic and every later
+step is named by the batch and conditional on its row.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import hashlib
+import logging
+import math
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from shared.cluster import ACTIVE_STATUSES, CODE_ROOT, KIND_TAG, cluster_environment, find_job, submit_once
+from shared.ledger import Batch, ConcurrentUpdateError, Image, Ledger, Settlement, WaitingImages
+from shared.locations import datastore_name
+from shared.models import ModelStore, classifiers
+from shared.predictions import WRITERS, PredictionRow
+from shared.scoring import (
+    ManifestRow,
+    Outcome,
+    manifest_folder,
+    manifest_path,
+    part_path,
+    read_manifest,
+    score_shard,
+    write_part,
+)
+
+if TYPE_CHECKING:
+    from azure.ai.ml.entities import PipelineJob
+    from azure.storage.blob import BlobLeaseClient, BlobServiceClient
+
+    from shared.clients import Clients
+    from shared.settings import Settings
+
+SCORING = "scoring"
+JOB_PREFIX = "score-"
+LEASE_PATH = "locks/dispatch"
+LEASE_SECONDS = 60
+MIN_SHARD_IMAGES, MAX_SHARD_IMAGES = 16, 512
+# So many shards a node: enough that nodes finish together, few enough that starting one costs little.
+SHARDS_PER_NODE = 2
+MINI_BATCH_TIMEOUT_SECONDS = 1800
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do with the images that wait: `route` is wait, inline or cluster; `reason` says why, for people."""
+
+    route: str
+    reason: str
+
+
+def decide(waiting: WaitingImages, settings: Settings, *, has_model: bool) -> Decision:
+    """Whether the waiting images become a batch now, and where it is scored. A cold GPU node costs minutes and money,
+    so few images are scored in the app, and a batch that could still grow waits for quiet.
+    """
+    count = len(waiting.images)
+    if not count:
+        return Decision("wait", "nothing waits")
+    if not has_model:
+        return Decision("wait", f"{count} images wait for a first model")
+    full = count >= settings.batch_max_images
+    quiet = waiting.shortest_wait_seconds >= settings.batch_quiet_seconds
+    overdue = waiting.longest_wait_seconds >= settings.batch_max_wait_seconds
+    if not (full or quiet or overdue):
+        return Decision("wait", f"{count} images wait; more are coming")
+    if count <= settings.inline_max_images:
+        return Decision("inline", f"{count} images, at most INLINE_MAX_IMAGES ({settings.inline_max_images})")
+    return Decision("cluster", f"{count} images, more than INLINE_MAX_IMAGES ({settings.inline_max_images})")
+
+
+def dispatch(clients: Clients, ledger: Ledger) -> None:
+    """Bring every open batch forward, then make batches of what waits."""
+    with _dispatcher_lease(clients) as lease:
+        if lease is None:
+            return
+        for batch in ledger.open_batches():
+            lease.renew()
+            _bring_forward(clients, ledger, batch)
+        while (new := _new_batch(clients, ledger)) is not None:
+            lease.renew()
+            _bring_forward(clients, ledger, new)
+
+
+def settle_job(clients: Clients, ledger: Ledger, job: str) -> None:
+    """Bring forward the batch of a scoring job that has ended. No effect when it is not open, or no batch's job."""
+    if not job.startswith(JOB_PREFIX):
+        return
+    batch = ledger.batch(job.removeprefix(JOB_PREFIX))
+    if batch is not None and batch.state != "done":
+        _bring_forward(clients, ledger, batch)
+
+
+def model_store(clients: Clients) -> ModelStore:
+    """Where the configured model is kept."""
+    return ModelStore(clients.blobs, clients.settings.work_container, clients.settings.model_name)
+
+
+@contextlib.contextmanager
+def _dispatcher_lease(clients: Clients) -> Iterator[BlobLeaseClient | None]:
+    """The lease that one dispatcher holds; None when another holds it."""
+    from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
+
+    blob = clients.blobs.get_blob_client(clients.settings.work_container, LEASE_PATH)
+    try:
+        lease = blob.acquire_lease(LEASE_SECONDS)
+    except ResourceNotFoundError:
+        with contextlib.suppress(ResourceExistsError):
+            blob.upload_blob(b"", overwrite=False)
+        lease = blob.acquire_lease(LEASE_SECONDS)
+    except ResourceExistsError:
+        yield None
+        return
+    try:
+        yield lease
+    finally:
+        with contextlib.suppress(HttpResponseError):  # It may have run out; then it needs no release.
+            lease.release()
+
+
+def _new_batch(clients: Clients, ledger: Ledger) -> Batch | None:
+    """Claim what waits for one batch, or None when nothing is to be done now."""
+    waiting = ledger.waiting(clients.settings.batch_max_images)
+    if not waiting.images:
+        return None
+    champion = model_store(clients).champion()
+    decision = decide(waiting, clients.settings, has_model=champion is not None)
+    if decision.route == "wait" or champion is None:
+        logger.info("no batch: %s", decision.reason)
+        return None
+    now = dt.datetime.now(dt.UTC)
+    keys = sorted(f"{each.image.key}:{each.image.attempts}" for each in waiting.images)
+    digest = hashlib.sha256("\n".join(keys).encode()).hexdigest()[:10]
+    batch = Batch(
+        id=f"{now:%Y%m%d-%H%M%S}-{digest}",
+        state="claiming",
+        route=decision.route,
+        reason=decision.reason,
+        model_name=champion.name,
+        model_version=champion.version,
+        model_path=champion.path,
+        created=now.isoformat(timespec="seconds"),
+    )
+    try:
+        batch = ledger.open_batch(batch)
+    except ConcurrentUpdateError:
+        return None
+    ledger.claim(batch.id, waiting.images)
+    logger.info("batch %s: %s; model %s:%s", batch.id, batch.reason, batch.model_name, batch.model_version)
+    return batch
+
+
+def _bring_forward(clients: Clients, ledger: Ledger, batch: Batch) -> None:
+    """Carry out the batch's next steps until it is done or waits for its job."""
+    try:
+        if batch.state == "claiming":
+            batch = _write_manifest(clients, ledger, batch)
+        if batch.state == "claimed":
+            if batch.route == "inline":
+                _score_inline(clients, batch)
+                _finish(clients, ledger, batch, job_error="")
+                return
+            batch = _submit(clients, ledger, batch)
+        if batch.state == "submitted":
+            job = find_job(clients, batch.job)
+            status = str(job.status) if job is not None else "NotFound"
+            if status in ACTIVE_STATUSES:
+                return
+            error = "" if status == "Completed" else f"scoring job {batch.job} ended as {status}"
+            _finish(clients, ledger, batch, job_error=error)
+    except ConcurrentUpdateError as error:
+        logger.info("batch %s is in other hands: %s", batch.id, error)
+        current = ledger.batch(batch.id)
+        if current is None or current.state == "done":
+            _release_stragglers(ledger, batch)
+
+
+def _release_stragglers(ledger: Ledger, batch: Batch) -> None:
+    """Images that a stalled dispatcher claimed after the manifest was written wait again."""
+    ledger.settle(batch.id, [Settlement(image, "waiting") for image in ledger.members(batch.id)])
+
+
+def _write_manifest(clients: Clients, ledger: Ledger, batch: Batch) -> Batch:
+    """Write the claimed images as shards, in the order of their keys, so that writing them again gives the same."""
+    members = sorted(ledger.members(batch.id), key=lambda image: image.key)
+    if not members:
+        ledger.close_batch(batch)
+        raise ConcurrentUpdateError(f"batch {batch.id} got no images; other batches have them")
+    size = shard_size(len(members), clients.settings)
+    for shard, start in enumerate(range(0, len(members), size)):
+        rows = [_manifest_row(image) for image in members[start : start + size]]
+        content = "".join(row.to_json() + "\n" for row in rows).encode()
+        path = manifest_path(batch.id, shard)
+        clients.blobs.get_blob_client(clients.settings.work_container, path).upload_blob(content, overwrite=True)
+    return ledger.advance(batch, state="claimed", images=len(members), shards=math.ceil(len(members) / size))
+
+
+def shard_size(images: int, settings: Settings) -> int:
+    """Images of one manifest shard (= one mini-batch), for a cluster of COMPUTE_MAX_NODES nodes."""
+    even = math.ceil(images / (settings.compute_max_nodes * SHARDS_PER_NODE))
+    return min(max(even, MIN_SHARD_IMAGES), MAX_SHARD_IMAGES)
+
+
+def _manifest_row(image: Image) -> ManifestRow:
+    return ManifestRow(
+        key=image.key,
+        image=image.path,
+        container=image.source_container,
+        path=image.source_path,
+        etag=image.source_etag,
+        attempts=image.attempts,
+        error=image.error,
+    )
+
+
+def _score_inline(clients: Clients, batch: Batch) -> None:
+    container = clients.settings.work_container
+    classifier = classifiers.get(model_store(clients), batch.model_path)
+    for shard in range(batch.shards):
+        rows = _read_shard(clients.blobs, container, batch.id, shard)
+        write_part(clients.blobs, container, part_path(batch.id, shard), score_shard(clients.blobs, classifier, rows))
+
+
+def _submit(clients: Clients, ledger: Ledger, batch: Batch) -> Batch:
+    job = build_pipeline(batch, clients.settings, account_url=str(clients.blobs.url))
+    submit_once(clients, job)
+    logger.info("batch %s: submitted job %s", batch.id, job.name)
+    return ledger.advance(batch, state="submitted", job=str(job.name))
+
+
+def build_pipeline(batch: Batch, settings: Settings, *, account_url: str) -> PipelineJob:
+    """The scoring pipeline of one batch: one parallel node. Needs neither network nor credentials."""
+    from azure.ai.ml import Input, dsl
+    from azure.ai.ml.entities import ManagedIdentityConfiguration
+    from azure.ai.ml.parallel import RunFunction, parallel_run_function
+
+    nodes = min(settings.compute_max_nodes, batch.shards)
+    score_images = parallel_run_function(
+        name="score_images",
+        display_name="Score images",
+        inputs={
+            "manifest": Input(type="uri_folder"),
+            "model": Input(type="custom_model"),
+            "batch": Input(type="string"),
+            "account_url": Input(type="string"),
+            "work_container": Input(type="string"),
+        },
+        input_data="${{inputs.manifest}}",
+        instance_count=nodes,
+        max_concurrency_per_instance=1,
+        mini_batch_size="1",
+        # A failed mini-batch must not take the others with it. What it leaves out is found when the parts are
+        # checked against the manifest, and goes into a later batch.
+        mini_batch_error_threshold=-1,
+        retry_settings={"max_retries": 3, "timeout": MINI_BATCH_TIMEOUT_SECONDS},
+        logging_level="INFO",
+        task=RunFunction(
+            code=str(CODE_ROOT),
+            entry_script="components/score_images/entry.py",
+            environment=cluster_environment(),
+            program_arguments=(
+                "--model ${{inputs.model}} --batch ${{inputs.batch}} --account-url ${{inputs.account_url}}"
+                " --work-container ${{inputs.work_container}}"
+            ),
+        ),
+        identity=ManagedIdentityConfiguration(),
+        is_deterministic=False,
+    )
+
+    name = f"{JOB_PREFIX}{batch.id}"
+
+    @dsl.pipeline(name=name, default_compute=settings.compute_name)  # type: ignore[untyped-decorator] # SDK is untyped
+    def scoring_pipeline(manifest: Input, model: Input) -> None:
+        score_images(
+            manifest=manifest,
+            model=model,
+            batch=batch.id,
+            account_url=account_url,
+            work_container=settings.work_container,
+        )
+
+    folder = f"azureml://datastores/{datastore_name(settings.work_container)}/paths/{manifest_folder(batch.id)}"
+    pipeline: PipelineJob = scoring_pipeline(
+        manifest=Input(type="uri_folder", path=folder),
+        model=Input(type="custom_model", path=f"azureml:{batch.model_name}:{batch.model_version}"),
+    )
+    pipeline.name = name
+    pipeline.display_name = name
+    pipeline.experiment_name = settings.experiment_name
+    pipeline.tags = {KIND_TAG: SCORING, "batch": batch.id, "images": str(batch.images)}
+    return pipeline
+
+
+@dataclass
+class _Tally:
+    predicted: int = 0
+    errors: int = 0
+    retried: int = 0
+
+
+def _finish(clients: Clients, ledger: Ledger, batch: Batch, *, job_error: str) -> None:
+    """Check the parts against the manifest, write the files, settle every image, and close the batch."""
+    settings = clients.settings
+    labels = classifiers.get(model_store(clients), batch.model_path).labels
+    tally = _Tally()
+    files = tuple(_file_path(batch, suffix) for suffix in settings.prediction_formats)
+    for suffix, path in zip(settings.prediction_formats, files, strict=True):
+        tally = _Tally()
+        with tempfile.SpooledTemporaryFile(max_size=8_000_000) as file:
+            rows = (row for row, _ in _results(clients, batch, files[0], job_error, tally) if row)
+            WRITERS[suffix](rows, labels, file)
+            if tally.predicted + tally.errors:
+                file.seek(0)
+                blob = clients.blobs.get_blob_client(settings.predictions_container, path)
+                blob.upload_blob(file, overwrite=True)
+    written = files if tally.predicted + tally.errors else ()
+    batch = ledger.advance(batch, files=written, predicted=tally.predicted, errors=tally.errors, retried=tally.retried)
+    results = _results(clients, batch, files[0], job_error, _Tally())
+    ledger.settle(batch.id, (settlement for _, settlement in results))
+    _release_stragglers(ledger, batch)
+    ledger.close_batch(batch)
+    logger.info(
+        "batch %s: %d predicted, %d errors, %d go into a later batch; %s",
+        batch.id,
+        tally.predicted,
+        tally.errors,
+        tally.retried,
+        ", ".join(written) or "no file",
+    )
+
+
+def _results(
+    clients: Clients, batch: Batch, file: str, job_error: str, tally: _Tally
+) -> Iterator[tuple[PredictionRow | None, Settlement]]:
+    """Each image of the manifest, once: its row (None when it goes into a later batch) and how it is settled.
+
+    It rests on the manifest and the parts alone, so that a step carried out again, even by two workers at once, writes
+    the same file.
+    """
+    container = clients.settings.work_container
+    model = f"{batch.model_name}:{batch.model_version}"
+    for shard in range(batch.shards):
+        outcomes = _read_part(clients.blobs, container, batch.id, shard)
+        for manifest_row in _read_shard(clients.blobs, container, batch.id, shard):
+            image = _image(clients.settings.images_container, manifest_row)
+            outcome = outcomes.get(manifest_row.key)
+            if outcome is None and not manifest_row.error and image.attempts + 1 < clients.settings.max_attempts:
+                tally.retried += 1
+                yield None, Settlement(image, "waiting")
+                continue
+            if outcome is None:
+                error = manifest_row.error or job_error or "the scoring job gave no result for this image"
+                outcome = Outcome(manifest_row.key, (), (), "", error)
+            if outcome.error:
+                tally.errors += 1
+            else:
+                tally.predicted += 1
+            row = PredictionRow(
+                manifest_row.image, outcome.labels, outcome.probabilities, model, outcome.scored_at, outcome.error
+            )
+            state = "rejected" if manifest_row.error else "failed" if outcome.error else "scored"
+            yield row, Settlement(image, state, outcome.error, file)
+
+
+def _image(container: str, row: ManifestRow) -> Image:
+    etag = row.key.partition(":")[2]
+    return Image(container, row.image, etag, row.container, row.path, row.etag, row.error, row.attempts)
+
+
+def _file_path(batch: Batch, suffix: str) -> str:
+    return f"{dt.datetime.fromisoformat(batch.created):%Y/%m/%d}/{batch.id}.{suffix}"
+
+
+def _read_shard(blobs: BlobServiceClient, container: str, batch: str, shard: int) -> list[ManifestRow]:
+    content = blobs.get_blob_client(container, manifest_path(batch, shard)).download_blob().readall()
+    return read_manifest(content.decode())
+
+
+def _read_part(blobs: BlobServiceClient, container: str, batch: str, shard: int) -> dict[str, Outcome]:
+    from azure.core.exceptions import ResourceNotFoundError
+
+    try:
+        content = blobs.get_blob_client(container, part_path(batch, shard)).download_blob().readall()
+    except ResourceNotFoundError:
+        return {}
+    return {each.key: each for each in map(Outcome.from_json, content.decode().splitlines())}

@@ -1,0 +1,72 @@
+"""What every cluster job shares: the code asset and the Python environment."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from azure.ai.ml.entities import Environment, Job
+
+    from shared.clients import Clients
+
+# components/ and shared/ go up as one code asset; .amlignore keeps everything else out.
+CODE_ROOT = Path(__file__).resolve().parent.parent
+CONDA_FILE = CODE_ROOT / "components" / "environment.yaml"
+# A curated base: https://learn.microsoft.com/azure/machine-learning/concept-prebuilt-docker-images-inference
+BASE_IMAGE = "mcr.microsoft.com/azureml/openmpi5.0-cuda12.4-ubuntu22.04:latest"
+ENVIRONMENT_NAME = "labelloop-cluster"
+KIND_TAG = "labelloop"
+ACTIVE_STATUSES = frozenset(
+    {
+        "NotStarted",
+        "Starting",
+        "Provisioning",
+        "Preparing",
+        "Queued",
+        "Running",
+        "Finalizing",
+        "CancelRequested",
+        "Paused",
+    }
+)
+
+
+def cluster_environment() -> Environment:
+    """The environment of the cluster's steps; its version is a hash of its content, so it changes only with that."""
+    from azure.ai.ml.entities import Environment
+
+    content = CONDA_FILE.read_bytes() + BASE_IMAGE.encode()
+    return Environment(
+        name=ENVIRONMENT_NAME,
+        version=hashlib.sha256(content).hexdigest()[:12],
+        image=BASE_IMAGE,
+        conda_file=str(CONDA_FILE),
+    )
+
+
+def find_job(clients: Clients, name: str) -> Job | None:
+    """A job by name, or None."""
+    from azure.core.exceptions import ResourceNotFoundError
+
+    try:
+        return clients.ml.jobs.get(name)
+    except ResourceNotFoundError:
+        return None
+
+
+def submit_once(clients: Clients, job: Job) -> Job:
+    """Submit a job under its own name; when a job of that name exists, that one is returned.
+
+    Names derive from what a job is about, so that a step that is carried out twice submits one job.
+    """
+    from azure.core.exceptions import HttpResponseError
+
+    try:
+        return clients.ml.jobs.create_or_update(job)
+    except HttpResponseError:
+        existing = find_job(clients, str(job.name))
+        if existing is None:
+            raise
+        return existing

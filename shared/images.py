@@ -1,0 +1,144 @@
+"""Is it an image, is it safe, and can every model's loader read it as it is."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from shared.errors import ImageRejectedError
+from shared.ledger import Image, Ledger, normalised_etag
+
+if TYPE_CHECKING:
+    from azure.storage.blob import BlobServiceClient
+    from PIL.Image import Image as PillowImage
+
+    from shared.settings import Settings
+
+# Pillow's names. An allow-list: every other decoder stays out of reach of what is dropped.
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF", "JPEG2000", "AVIF")
+# What AutoML's and our own loader read alike, without conversion.
+READ_AS_IT_IS = {("JPEG", "RGB"), ("JPEG", "L"), ("PNG", "RGB"), ("PNG", "L"), ("BMP", "RGB")}
+EXIF_ORIENTATION = 0x0112
+PREPARED_FOLDER = "prepared"
+PREPARED_JPEG_QUALITY = 95
+
+
+@dataclass(frozen=True)
+class CheckedImage:
+    """An image that can be scored. Sizes in px; `prepared` is the converted file, or None when none is needed."""
+
+    format: str
+    width: int
+    height: int
+    prepared: bytes | None
+
+
+def check_image(content: bytes, *, max_megapixels: int) -> CheckedImage:
+    """Decode an image entirely, and convert it when a loader could read it wrongly.
+
+    Conversion applies the EXIF orientation, takes the first frame, puts transparency on white and writes an RGB JPEG
+    without metadata. Raises ImageRejectedError with the reason.
+    """
+    from PIL import Image as Pillow
+    from PIL import UnidentifiedImageError
+
+    if not content:
+        raise ImageRejectedError("the file is empty")
+    try:
+        with warnings.catch_warnings():
+            # The size is checked below, against our own limit; Pillow's warning would come first.
+            warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
+            image = Pillow.open(io.BytesIO(content), formats=FORMATS)
+            width, height = image.size
+            if width * height > max_megapixels * 1_000_000:
+                raise ImageRejectedError(
+                    f"the image has {width} x {height} px; at most {max_megapixels} megapixels are taken"
+                )
+            as_it_is = (image.format or "", image.mode) in READ_AS_IT_IS and (
+                image.getexif().get(EXIF_ORIENTATION, 1) in {0, 1}
+            )
+            image.load()
+            prepared = None if as_it_is else _converted(image)
+    except UnidentifiedImageError:
+        raise ImageRejectedError("not an image; taken are " + ", ".join(FORMATS)) from None
+    except Pillow.DecompressionBombError:
+        raise ImageRejectedError(f"the image has too many pixels; at most {max_megapixels} megapixels") from None
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
+        # Pillow raises each of these for damaged files: https://pillow.readthedocs.io/en/stable/reference/plugins.html
+        raise ImageRejectedError(f"the image is damaged: {error}") from None
+    return CheckedImage(image.format or "", width, height, prepared)
+
+
+def load_rgb(content: bytes) -> PillowImage:
+    """Decode an image that `check_image` has accepted. Raises ImageRejectedError when it can't be decoded."""
+    from PIL import Image as Pillow
+
+    try:
+        with Pillow.open(io.BytesIO(content), formats=FORMATS) as image:
+            return image.convert("RGB")
+    except (OSError, ValueError, SyntaxError, EOFError, Pillow.DecompressionBombError) as error:
+        raise ImageRejectedError(f"the image can't be decoded: {error}") from None
+
+
+def _converted(image: PillowImage) -> bytes:
+    from PIL import Image as Pillow
+    from PIL import ImageOps
+
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith("I") or upright.mode == "F":
+        upright = _eight_bit(upright)
+    if upright.has_transparency_data:
+        layer = upright.convert("RGBA")
+        upright = Pillow.alpha_composite(Pillow.new("RGBA", layer.size, "white"), layer)
+    buffer = io.BytesIO()
+    upright.convert("RGB").save(buffer, "JPEG", quality=PREPARED_JPEG_QUALITY, subsampling=0)
+    return buffer.getvalue()
+
+
+def _eight_bit(image: PillowImage) -> PillowImage:
+    """16-bit and floating point grey scaled to 8 bits; Pillow's own conversion would clip it."""
+    import numpy as np
+    from PIL import Image as Pillow
+
+    pixels = np.asarray(image, dtype=np.float64)
+    top = 65535.0 if image.mode.startswith("I") else max(float(pixels.max()), 1e-9)
+    return Pillow.fromarray((np.clip(pixels / top, 0, 1) * 255).round().astype("uint8"))
+
+
+def receive_image(
+    blobs: BlobServiceClient, ledger: Ledger, settings: Settings, path: str, content: bytes, etag: str
+) -> Image | None:
+    """Check an image that has arrived and make it wait, with its reason when it is rejected.
+
+    `etag` belongs to `content`. Returns None when this content was noted before.
+    """
+    container = settings.images_container
+    etag = normalised_etag(etag)
+    try:
+        if len(content) > settings.max_image_megabytes * 1_000_000:
+            raise ImageRejectedError(too_large(len(content), settings))  # noqa: TRY301 - one place rejects
+        checked = check_image(content, max_megapixels=settings.max_image_megapixels)
+    except ImageRejectedError as rejection:
+        return reject_image(ledger, settings, path, etag, str(rejection))
+    source_container, source_path, source_etag = container, path, etag
+    if checked.prepared is not None:
+        source_container, source_etag = settings.work_container, ""
+        source_path = f"{PREPARED_FOLDER}/{hashlib.sha256(content).hexdigest()[:40]}.jpg"
+        blobs.get_blob_client(source_container, source_path).upload_blob(checked.prepared, overwrite=True)
+    image = Image(container, path, etag, source_container, source_path, source_etag)
+    return image if ledger.record_arrival(image) else None
+
+
+def reject_image(ledger: Ledger, settings: Settings, path: str, etag: str, reason: str) -> Image | None:
+    """Make an image wait for the row that reports its rejection. Returns None when this content was noted before."""
+    container = settings.images_container
+    image = Image(container, path, normalised_etag(etag), container, path, normalised_etag(etag), error=reason)
+    return image if ledger.record_arrival(image) else None
+
+
+def too_large(size: int, settings: Settings) -> str:
+    """The reason why a file of `size` bytes is refused."""
+    return f"the file has {size / 1e6:.1f} MB; at most {settings.max_image_megabytes} MB are taken"

@@ -1,0 +1,156 @@
+"""The registry: which model is the champion, promoting another one, and the bundle that a version consists of.
+
+The champion is named by one small blob, `models/<MODEL_NAME>/champion.json` in the work container. One blob can be
+replaced atomically (If-Match), and read without the Azure ML SDK; the tags of the registered versions say the same for
+people, but two versions' tags can't be changed together.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import tempfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shared.errors import NoModelError
+from shared.inference import CARD_FILE, LABELS_FILE, MODEL_FILE, Classifier
+
+if TYPE_CHECKING:
+    from azure.ai.ml import MLClient
+    from azure.storage.blob import BlobServiceClient
+
+BUNDLE_FILES = (MODEL_FILE, LABELS_FILE, CARD_FILE)
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The model in use. `path` is its bundle's folder in the work container; `score` the metric it was promoted by."""
+
+    name: str
+    version: str
+    path: str
+    metric: str
+    score: float
+    job: str
+    promoted_at: str
+
+    @property
+    def id(self) -> str:
+        """`name:version`, as it stands in predictions."""
+        return f"{self.name}:{self.version}"
+
+
+@dataclass(frozen=True)
+class ModelStore:
+    """Where a model's champion and bundles are."""
+
+    blobs: BlobServiceClient
+    container: str
+    model_name: str
+
+    @property
+    def _champion_path(self) -> str:
+        return f"models/{self.model_name}/champion.json"
+
+    def bundle_path(self, job: str) -> str:
+        """Folder of the bundle that a training job makes."""
+        return f"models/{self.model_name}/{job}"
+
+    def champion(self) -> Champion | None:
+        """The model in use, or None when none was ever promoted."""
+        return self.champion_and_etag()[0]
+
+    def champion_and_etag(self) -> tuple[Champion | None, str | None]:
+        """The champion, and the etag that `promote` compares."""
+        from azure.core.exceptions import ResourceNotFoundError
+
+        try:
+            download = self.blobs.get_blob_client(self.container, self._champion_path).download_blob()
+            return Champion(**json.loads(download.readall())), str(download.properties.etag)
+        except ResourceNotFoundError:
+            return None, None
+
+    def promote(self, champion: Champion, expected_etag: str | None) -> bool:
+        """Make a version the champion, if the champion is still the one of `expected_etag` (None: there was none).
+
+        False when another was promoted in between; then nothing is changed.
+        """
+        from azure.core import MatchConditions
+        from azure.core.exceptions import ResourceExistsError, ResourceModifiedError
+
+        content = json.dumps(dataclasses.asdict(champion), indent=2).encode()
+        blob = self.blobs.get_blob_client(self.container, self._champion_path)
+        try:
+            if expected_etag is None:
+                blob.upload_blob(content, overwrite=False)
+            else:
+                blob.upload_blob(
+                    content, overwrite=True, etag=expected_etag, match_condition=MatchConditions.IfNotModified
+                )
+        except (ResourceExistsError, ResourceModifiedError):
+            return False
+        return True
+
+    def upload_bundle(self, folder: Path, path: str) -> None:
+        """Upload a bundle's files. The same bundle again changes nothing."""
+        for name in BUNDLE_FILES:
+            with (folder / name).open("rb") as file:
+                self.blobs.get_blob_client(self.container, f"{path}/{name}").upload_blob(file, overwrite=True)
+
+    def download_bundle(self, path: str, folder: Path) -> None:
+        """Download a bundle's files into a folder that exists."""
+        for name in BUNDLE_FILES:
+            with (folder / name).open("wb") as file:
+                self.blobs.get_blob_client(self.container, f"{path}/{name}").download_blob().readinto(file)
+
+
+class ClassifierCache:
+    """The classifier of the model that was asked for last, kept for the life of the process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._path = ""
+        self._classifier: Classifier | None = None
+
+    def get(self, store: ModelStore, path: str) -> Classifier:
+        """The classifier of the bundle at `path`; bundles never change, so its path names it."""
+        with self._lock:
+            if self._classifier is None or self._path != path:
+                folder = Path(tempfile.mkdtemp(prefix="labelloop-model-"))
+                try:
+                    store.download_bundle(path, folder)
+                    self._classifier, self._path = Classifier.load(folder), path
+                finally:
+                    shutil.rmtree(folder)
+            return self._classifier
+
+
+classifiers = ClassifierCache()
+
+
+def require_champion(store: ModelStore) -> Champion:
+    """The champion. Raises NoModelError when there is none yet."""
+    champion = store.champion()
+    if champion is None:
+        raise NoModelError(f"there is no champion of model {store.model_name} yet; export labels to train one")
+    return champion
+
+
+def list_versions(ml: MLClient, store: ModelStore) -> list[dict[str, Any]]:
+    """All registered versions, newest first, as plain values; `champion` marks the one in use."""
+    champion = store.champion()
+    versions = [
+        {
+            "name": model.name,
+            "version": str(model.version),
+            "champion": champion is not None and str(model.version) == champion.version,
+            "created_at": model.creation_context.created_at.isoformat() if model.creation_context else None,
+            "tags": dict(model.tags or {}),
+        }
+        for model in ml.models.list(name=store.model_name)
+    ]
+    return sorted(versions, key=lambda each: int(each["version"]), reverse=True)

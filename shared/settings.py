@@ -1,0 +1,228 @@
+"""All settings, read once from the environment; every error names the setting, its value and what was expected."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from shared.errors import SettingsError
+
+Parser = Callable[[str], Any]
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _integer(minimum: int, maximum: int) -> Parser:
+    def parse(value: str) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            number = minimum - 1
+        if not minimum <= number <= maximum:
+            raise ValueError(f"a whole number from {minimum} to {maximum}")
+        return number
+
+    return parse
+
+
+def _number(minimum: float, maximum: float) -> Parser:
+    def parse(value: str) -> float:
+        try:
+            number = float(value)
+        except ValueError:
+            number = float("nan")
+        if not minimum <= number <= maximum:
+            raise ValueError(f"a number from {minimum:g} to {maximum:g}")
+        return number
+
+    return parse
+
+
+def _pattern(pattern: str, expectation: str) -> Parser:
+    compiled = re.compile(pattern)
+
+    def parse(value: str) -> str:
+        if not compiled.fullmatch(value):
+            raise ValueError(expectation)
+        return value
+
+    return parse
+
+
+def _list_of(allowed: tuple[str, ...]) -> Parser:
+    def parse(value: str) -> tuple[str, ...]:
+        items = tuple(item.strip() for item in value.split(",") if item.strip())
+        if not items or not set(items) <= set(allowed):
+            raise ValueError("one or several, with commas between, of " + ", ".join(allowed))
+        return items
+
+    return parse
+
+
+def _one_of(*allowed: str) -> Parser:
+    def parse(value: str) -> str:
+        if value not in allowed:
+            raise ValueError("one of " + ", ".join(allowed))
+        return value
+
+    return parse
+
+
+# https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules
+_container = _pattern(
+    r"(?!.*--)[a-z0-9](?:[a-z0-9-]{1,61})[a-z0-9]", "a container name: 3 to 63 of a-z, 0-9 and single hyphens"
+)
+_workspace = _pattern(r"[A-Za-z0-9][A-Za-z0-9_-]{2,32}", "3 to 33 letters, digits, hyphens or underscores")
+_compute = _pattern(r"[A-Za-z][A-Za-z0-9-]{0,30}[A-Za-z0-9]", "2 to 32 letters, digits or hyphens, a letter first")
+_asset = _pattern(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}", "1 to 255 letters, digits, hyphens, underscores or dots")
+
+# The model names that AutoML takes for image classification:
+# https://learn.microsoft.com/azure/machine-learning/reference-automl-images-hyperparameters
+BASE_MODELS = (
+    "mobilenetv2",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "resnest50",
+    "resnest101",
+    "seresnext",
+    "vits16r224",
+    "vitb16r224",
+    "vitl16r224",
+)
+PROMOTE_METRICS = ("macro_average_precision", "micro_average_precision", "macro_f1", "micro_f1", "iou")
+PREDICTION_FORMATS = ("csv", "jsonl")
+
+
+def _setting(default: str | None, parse: Parser, about: str) -> Any:
+    """A field of Settings; a default of None means that the setting must be given."""
+    return dataclasses.field(metadata={"default": default, "parse": parse, "about": about})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The app settings. A field's environment variable is its name in capitals."""
+
+    azure_subscription_id: str = _setting(None, _text, "subscription of all resources")
+    azure_resource_group: str = _setting(None, _text, "resource group of all resources")
+    azure_location: str = _setting(None, _text, "region of the workspace, e.g. westeurope")
+    azureml_workspace_name: str = _setting(None, _workspace, "Azure Machine Learning workspace")
+    data_storage_resource_id: str = _setting(
+        "", _text, "resource id of the DATA_STORAGE account (default: that account in the resource group)"
+    )
+    key_vault_resource_id: str = _setting("", _text, "key vault of a new workspace (default: Azure ML makes one)")
+    application_insights_resource_id: str = _setting(
+        "", _text, "Application Insights of a new workspace (default: Azure ML makes one)"
+    )
+    function_app_resource_id: str = _setting(
+        "", _text, "resource id of this app (default: the app named by WEBSITE_SITE_NAME in the resource group)"
+    )
+
+    compute_name: str = _setting("gpu-cluster", _compute, "cluster that trains and scores")
+    compute_size: str = _setting("Standard_NC4as_T4_v3", _text, "its VM size")
+    compute_min_nodes: int = _setting("0", _integer(0, 1000), "its least number of nodes")
+    compute_max_nodes: int = _setting("4", _integer(1, 1000), "its greatest number of nodes")
+    compute_idle_seconds: int = _setting("600", _integer(60, 86_400), "idle time before a node is given back (s)")
+    compute_location: str = _setting("", _text, "its region (default: AZURE_LOCATION)")
+    compute_identity: str = _setting(
+        "SystemAssigned", _text, "`SystemAssigned`, or a user-assigned identity's resource id"
+    )
+
+    export_quiet_seconds: int = _setting("60", _integer(0, 604_800), "how long an export must be unchanged (s)")
+    base_models: tuple[str, ...] = _setting(
+        "vitb16r224", _list_of(BASE_MODELS), "AutoML's base model(s); several are swept over"
+    )
+    max_trials: int = _setting("1", _integer(1, 1000), "trials of a sweep")
+    train_timeout_minutes: int = _setting("360", _integer(1, 43_200), "longest training (min)")
+    train_ratio: float = _setting(
+        "0.8", _number(0.1, 0.98), "share of images for training; the rest is halved into validation and test"
+    )
+    random_seed: int = _setting("1", _integer(0, 2**31 - 1), "seed of the split and of the training")
+    min_images_per_label: int = _setting("10", _integer(1, 1_000_000), "labels with fewer images are left out")
+
+    model_name: str = _setting("multilabel", _asset, "registered model")
+    experiment_name: str = _setting("labelloop", _asset, "experiment of all jobs")
+    promote_metric: str = _setting(
+        "macro_average_precision", _one_of(*PROMOTE_METRICS), "metric that decides between candidate and champion"
+    )
+    promote_min_gain: float = _setting("0.0", _number(0, 1), "the candidate must be better by more than this")
+
+    images_container: str = _setting("images", _container, "container for new images")
+    predictions_container: str = _setting("predictions", _container, "container for predictions")
+    work_container: str = _setting(
+        "labelloop", _container, "container for LabelLoop's own files: data sets, models, batches"
+    )
+    prediction_formats: tuple[str, ...] = _setting(
+        "csv", _list_of(PREDICTION_FORMATS), "file formats of the predictions"
+    )
+
+    batch_max_images: int = _setting("5000", _integer(1, 1_000_000), "most images of one batch")
+    batch_interval: str = _setting(
+        "0 * * * * *",
+        _pattern(r"\S+( \S+){5}", "an NCRONTAB expression of six fields, e.g. 0 * * * * *"),
+        "when waiting images are looked for (NCRONTAB)",
+    )
+    batch_quiet_seconds: int = _setting(
+        "5", _integer(0, 3600), "how long no further image must have come before a batch that is not full starts (s)"
+    )
+    batch_max_wait_seconds: int = _setting(
+        "300", _integer(0, 86_400), "longest wait for quiet while images keep coming (s)"
+    )
+    inline_max_images: int = _setting("32", _integer(0, 1000), "so many images are scored in the app, without a node")
+    max_attempts: int = _setting("3", _integer(1, 10), "batches that an image may go into before it is an error")
+    max_image_megapixels: int = _setting("100", _integer(1, 1000), "larger images are refused (megapixels)")
+    max_image_megabytes: int = _setting("100", _integer(1, 1000), "larger images are refused (MB)")
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        """Read and check all settings. Raises SettingsError for the first that is missing or unusable."""
+        return cls(**{field.name: _read(field, environment) for field in dataclasses.fields(cls)})
+
+    @property
+    def cluster_location(self) -> str:
+        """Region of the cluster."""
+        return self.compute_location or self.azure_location
+
+    @property
+    def resource_group_id(self) -> str:
+        return f"/subscriptions/{self.azure_subscription_id}/resourceGroups/{self.azure_resource_group}"
+
+    @property
+    def workspace_id(self) -> str:
+        """ARM id of the workspace."""
+        provider = "providers/Microsoft.MachineLearningServices"
+        return f"{self.resource_group_id}/{provider}/workspaces/{self.azureml_workspace_name}"
+
+
+def environment_name(field: dataclasses.Field[Any]) -> str:
+    """Name of the environment variable of a field of Settings."""
+    return field.name.upper()
+
+
+def _read(field: dataclasses.Field[Any], environment: Mapping[str, str]) -> Any:
+    name = environment_name(field)
+    default, parse = field.metadata["default"], field.metadata["parse"]
+    value = environment.get(name, "").strip() or default
+    if value is None:
+        raise SettingsError(name, f"is not set; it must name the {field.metadata['about']}")
+    if value == "":
+        return ""
+    try:
+        return parse(value)
+    except ValueError as error:
+        raise SettingsError(name, f"is {value!r}, but must be {error}") from None
+
+
+@functools.cache
+def settings() -> Settings:
+    """The process's settings, from os.environ."""
+    return Settings.from_environment(os.environ)
