@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from shared.settings import Settings
 
-# Pillow's names. An allow-list: every other decoder stays out of reach of what is dropped.
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF", "JPEG2000", "AVIF")
+# Pillow's names. An allow-list: every other decoder stays out of reach of what is dropped. JPEG includes MPO.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "JPEG2000", "AVIF")
 # What AutoML's and our own loader read alike, without conversion.
 READ_AS_IT_IS = {("JPEG", "RGB"), ("JPEG", "L"), ("PNG", "RGB"), ("PNG", "L"), ("BMP", "RGB")}
 EXIF_ORIENTATION = 0x0112
@@ -108,19 +108,33 @@ def _eight_bit(image: PillowImage) -> PillowImage:
     return Pillow.fromarray((np.clip(pixels / top, 0, 1) * 255).round().astype("uint8"))
 
 
-def receive_image(
-    blobs: BlobServiceClient, ledger: Ledger, settings: Settings, path: str, content: bytes, etag: str
-) -> Image | None:
+@dataclass(frozen=True)
+class Arrival:
+    """A blob of the images container as a trigger gave it. `etag` belongs to `content`, or is empty when unknown."""
+
+    path: str
+    content: bytes
+    etag: str
+
+
+def receive_image(blobs: BlobServiceClient, ledger: Ledger, settings: Settings, arrival: Arrival) -> Image | None:
     """Check an image that has arrived and make it wait, with its reason when it is rejected.
 
-    `etag` belongs to `content`. Returns None when this content was noted before.
+    Returns None when this content was noted before, or is gone already.
     """
-    container = settings.images_container
-    etag = normalised_etag(etag)
+    from azure.core.exceptions import ResourceNotFoundError
+
+    container, path = settings.images_container, arrival.path
+    content, etag = arrival.content, normalised_etag(arrival.etag)
+    if not etag:
+        # The host did not say which content it gave; only one read tells content and etag together.
+        try:
+            download = blobs.get_blob_client(container, path).download_blob()
+        except ResourceNotFoundError:
+            return None
+        content, etag = download.readall(), normalised_etag(str(download.properties.etag))
     try:
-        if len(content) > settings.max_image_megabytes * 1_000_000:
-            raise ImageRejectedError(too_large(len(content), settings))  # noqa: TRY301 - one place rejects
-        checked = check_image(content, max_megapixels=settings.max_image_megapixels)
+        checked = check_upload(content, settings)
     except ImageRejectedError as rejection:
         return reject_image(ledger, settings, path, etag, str(rejection))
     source_container, source_path, source_etag = container, path, etag
@@ -130,6 +144,13 @@ def receive_image(
         blobs.get_blob_client(source_container, source_path).upload_blob(checked.prepared, overwrite=True)
     image = Image(container, path, etag, source_container, source_path, source_etag)
     return image if ledger.record_arrival(image) else None
+
+
+def check_upload(content: bytes, settings: Settings) -> CheckedImage:
+    """`check_image` with the configured limits. Raises ImageRejectedError with the reason."""
+    if len(content) > settings.max_image_megabytes * 1_000_000:
+        raise ImageRejectedError(too_large(len(content), settings))
+    return check_image(content, max_megapixels=settings.max_image_megapixels)
 
 
 def reject_image(ledger: Ledger, settings: Settings, path: str, etag: str, reason: str) -> Image | None:

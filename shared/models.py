@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shared.errors import NoModelError
+from shared.errors import NoModelError, NotFoundError
 from shared.inference import CARD_FILE, LABELS_FILE, MODEL_FILE, Classifier
 
 if TYPE_CHECKING:
@@ -95,6 +95,12 @@ class ModelStore:
             return False
         return True
 
+    def card(self, path: str) -> dict[str, Any]:
+        """The model card of a bundle: labels, thresholds, preprocessing, metrics, lineage."""
+        content = self.blobs.get_blob_client(self.container, f"{path}/{CARD_FILE}").download_blob().readall()
+        card: dict[str, Any] = json.loads(content)
+        return card
+
     def upload_bundle(self, folder: Path, path: str) -> None:
         """Upload a bundle's files. The same bundle again changes nothing."""
         for name in BUNDLE_FILES:
@@ -138,6 +144,15 @@ def require_champion(store: ModelStore) -> Champion:
     if champion is None:
         raise NoModelError(f"there is no champion of model {store.model_name} yet; export labels to train one")
     return champion
+
+
+def get_version(ml: MLClient, store: ModelStore, version: str) -> dict[str, Any]:
+    """One registered version, or the one in use for `champion`, with its card. Raises NotFoundError, NoModelError."""
+    wanted = require_champion(store).version if version == "champion" else version
+    found = next((each for each in list_versions(ml, store) if each["version"] == wanted), None)
+    if found is None:
+        raise NotFoundError(f"model {store.model_name} has no version {wanted}")
+    return {**found, "card": store.card(store.bundle_path(found["tags"]["job"]))}
 
 
 def list_versions(ml: MLClient, store: ModelStore) -> list[dict[str, Any]]:

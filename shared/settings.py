@@ -222,6 +222,13 @@ def _read(field: dataclasses.Field[Any], environment: Mapping[str, str]) -> Any:
         raise SettingsError(name, f"is {value!r}, but must be {error}") from None
 
 
+def configured(name: str) -> Any:
+    """One setting of the process, checked, by its field's name: for triggers, which are declared at import, when a
+    setting that is missing elsewhere must not keep the app from loading.
+    """
+    return _read(Settings.__dataclass_fields__[name], os.environ)
+
+
 @functools.cache
 def settings() -> Settings:
     """The process's settings, from os.environ."""

@@ -1,0 +1,65 @@
+# Two commands do all set-up on a fresh machine: `make demo` and `make test`. `python -m local …` works without make.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+SOURCES := function_app.py handlers shared components local tests bench docs
+
+.PHONY: help setup demo run reset test check format generate bench clean
+
+help: ## show this
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(VENV)/.installed node_modules/.installed ## install everything into .venv and node_modules
+
+$(VENV)/.installed: requirements-dev.txt requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null || { \
+	  echo "LabelLoop needs Python 3.13 as '$(PYTHON)'. Get it from python.org, 'uv python install 3.13' or"; \
+	  echo "'pyenv install 3.13', or name it: make PYTHON=/path/to/python3.13 ..."; exit 1; }
+	@echo "installing Python packages into $(VENV) ..."
+	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	@$(RUN) -m pip install --quiet --disable-pip-version-check uv
+	@$(RUN) -m uv pip sync --quiet --python $(RUN) requirements-dev.txt
+	@touch $@
+
+node_modules/.installed: package.json package-lock.json
+	@node -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)' 2>/dev/null || { \
+	  echo "LabelLoop's local stack needs Node.js 20 or newer (for Azurite). Get it from nodejs.org."; exit 1; }
+	@echo "installing Azurite into node_modules ..."
+	@npm ci --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+demo: setup ## run the whole loop once (DATA=folder for your own images)
+	@$(RUN) -m local demo $(if $(DATA),--data "$(DATA)")
+
+run: setup ## start the local stack and keep it
+	@$(RUN) -m local run
+
+reset: setup ## delete the state that `make run` keeps
+	@$(RUN) -m local reset
+
+test: setup ## all tests and checks
+	@$(MAKE) --no-print-directory check
+	@$(RUN) -m pytest --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
+
+check: setup ## lint, format, types, generated files
+	@$(RUN) -m ruff check $(SOURCES)
+	@$(RUN) -m ruff format --check $(SOURCES)
+	@$(RUN) -m mypy
+	@$(RUN) -m mypy --python-version 3.11 shared components
+	@$(RUN) docs/generate.py --check
+
+format: setup ## format the code
+	@$(RUN) -m ruff check --fix $(SOURCES)
+	@$(RUN) -m ruff format $(SOURCES)
+
+generate: setup ## write the files that are derived from code
+	@$(RUN) docs/generate.py
+
+requirements: ## compile the pinned requirements
+	@$(RUN) -m uv pip compile --quiet --no-emit-index-url --no-annotate --custom-compile-command "make requirements" \
+	  --python-version 3.13 --universal -o requirements.txt pyproject.toml
+	@$(RUN) -m uv pip compile --quiet --no-emit-index-url --no-annotate --custom-compile-command "make requirements" \
+	  --python-version 3.13 --universal --constraint requirements.txt --group dev -o requirements-dev.txt pyproject.toml
+
+clean: ## delete what was installed and all local state
+	@rm -rf $(VENV) node_modules .local

@@ -1,0 +1,16 @@
+"""The timer that makes batches of what waits, and brings them forward."""
+
+import azure.functions as func
+
+from shared import batches
+from shared.clients import clients
+from shared.ledger import Ledger
+from shared.settings import configured
+
+blueprint = func.Blueprint()
+
+
+@blueprint.timer_trigger("timer", configured("batch_interval"))
+def dispatch_batches(timer: func.TimerRequest) -> None:
+    known = clients()
+    batches.dispatch(known, Ledger(known.tables))

@@ -1,0 +1,64 @@
+"""What every HTTP handler does alike: JSON out, problems as RFC 9457 documents."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import azure.functions as func
+
+from shared import errors
+
+Handler = Callable[[func.HttpRequest], func.HttpResponse]
+
+logger = logging.getLogger(__name__)
+
+TITLES = {400: "Bad Request", 404: "Not Found", 409: "Conflict", 413: "Content Too Large", 503: "Service Unavailable"}
+STATUS = {
+    errors.InvalidRequestError: 400,
+    errors.ExportError: 400,
+    errors.ImageRejectedError: 400,
+    errors.NotFoundError: 404,
+    errors.NoModelError: 503,
+}
+RETRY_SECONDS = 60
+
+
+def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> func.HttpResponse:
+    """A JSON answer."""
+    return func.HttpResponse(
+        json.dumps(body, ensure_ascii=False),
+        status_code=status,
+        mimetype="application/json",
+        headers=dict(headers or {}),
+    )
+
+
+def problem(status: int, detail: str, field: str | None = None) -> func.HttpResponse:
+    """An `application/problem+json` answer (RFC 9457)."""
+    body = {"type": "about:blank", "title": TITLES.get(status, "Error"), "status": status, "detail": detail}
+    if field:
+        body["field"] = field
+    headers = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else {}
+    return func.HttpResponse(
+        json.dumps(body, ensure_ascii=False), status_code=status, mimetype="application/problem+json", headers=headers
+    )
+
+
+def answering(handler: Handler) -> Handler:
+    """Turn the errors meant for people into problem documents. Anything else is a defect: the host answers 500."""
+
+    @functools.wraps(handler)
+    def wrapper(req: func.HttpRequest) -> func.HttpResponse:
+        try:
+            return handler(req)
+        except errors.LabelLoopError as error:
+            status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
+            if status == 500:
+                logger.exception("%s %s", req.method, req.url.partition("?")[0])
+            return problem(status, str(error), getattr(error, "field", None))
+
+    return wrapper

@@ -1,0 +1,34 @@
+"""A job on Azure ML has changed: settle what waited for it."""
+
+import json
+import re
+
+import azure.functions as func
+
+from shared import batches
+from shared.clients import DATA_STORAGE, clients
+from shared.ledger import Ledger
+from shared.provisioning import JOB_EVENTS_QUEUE
+
+blueprint = func.Blueprint()
+
+# https://learn.microsoft.com/azure/event-grid/event-schema-machine-learning
+_SUBJECT = re.compile(r"experiments/[^/]+/runs/(?P<run>[^/]+)")
+_ENDED = {"Completed", "Failed", "Canceled"}
+
+
+@blueprint.event_grid_trigger("event")
+def job_changed(event: func.EventGridEvent) -> None:
+    data = event.get_json()
+    match = _SUBJECT.fullmatch(event.subject or "")
+    run = str(data.get("runId") or (match["run"] if match else ""))
+    # Steps and trials raise events too; a pipeline's own run has the pipeline's name.
+    ended = data.get("runStatus", "Completed") in _ENDED
+    if ended and run.startswith(batches.JOB_PREFIX):
+        clients().queue(JOB_EVENTS_QUEUE).send_message(json.dumps({"job": run}))
+
+
+@blueprint.queue_trigger("message", JOB_EVENTS_QUEUE, DATA_STORAGE)
+def job_settle(message: func.QueueMessage) -> None:
+    known = clients()
+    batches.settle_job(known, Ledger(known.tables), json.loads(message.get_body())["job"])

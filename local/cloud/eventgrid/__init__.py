@@ -1,0 +1,1 @@
+"""Event Grid: event schema, subscription filters, handshake, delivery, dead letters."""

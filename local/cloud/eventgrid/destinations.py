@@ -1,0 +1,139 @@
+"""Where a subscription's events go: the URL behind a destination, and the handshake that proves it wants them."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import uuid
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import aiohttp
+
+from local.cloud.clock import utc_text
+from local.cloud.errors import BadRequestError
+from local.config import StackConfig
+
+Json = dict[str, Any]
+
+HANDSHAKE_SECONDS = 30.0
+_FUNCTION = re.compile(
+    r"^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Web/sites/([^/]+)/functions/([^/]+)$",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A URL to POST to. Azure resources and webhooks differ in the statuses after which delivery is not tried again."""
+
+    url: str
+    is_webhook: bool
+
+    @property
+    def final_statuses(self) -> frozenset[int]:
+        """learn.microsoft.com, "Event Grid message delivery and retry"."""
+        return frozenset({400, 401, 403, 413}) if self.is_webhook else frozenset({400, 403, 413})
+
+
+class Destinations:
+    """Resolves destinations against this stack's function app."""
+
+    def __init__(self, config: StackConfig) -> None:
+        self._config = config
+
+    def check(self, destination: Json) -> None:
+        """Raises BadRequestError for a destination that could never be delivered to."""
+        kind, properties = destination.get("endpointType"), destination.get("properties") or {}
+        if kind == "AzureFunction":
+            match = _FUNCTION.match(str(properties.get("resourceId")))
+            if match is None:
+                raise BadRequestError(
+                    f"'{properties.get('resourceId')}' is not the resource id of a function.", code="InvalidRequest"
+                )
+            if match.group(1).lower() != self._config.function_app_name.lower():
+                raise BadRequestError(
+                    f"The function app '{match.group(1)}' does not exist; the local cloud has "
+                    f"'{self._config.function_app_name}'.",
+                    code="InvalidRequest",
+                )
+        elif kind == "WebHook":
+            url = urlsplit(str(properties.get("endpointUrl")))
+            if url.scheme != "https" and url.hostname not in ("127.0.0.1", "localhost"):
+                raise BadRequestError("The webhook's endpointUrl must be an HTTPS URL.", code="InvalidRequest")
+            if not url.hostname:
+                raise BadRequestError("The webhook has no endpointUrl.", code="InvalidRequest")
+        else:
+            raise BadRequestError(
+                f"The endpoint type '{kind}' is not known to the local cloud; AzureFunction and WebHook are.",
+                code="InvalidRequest",
+            )
+
+    def endpoint(self, destination: Json) -> Endpoint:
+        """The URL to deliver to now. Keys are read at each call, since the host may make new ones."""
+        properties = destination.get("properties") or {}
+        if destination.get("endpointType") == "AzureFunction":
+            match = _FUNCTION.match(str(properties.get("resourceId")))
+            if match is None:
+                raise BadRequestError(f"'{properties.get('resourceId')}' is not the resource id of a function.")
+            key = self.host_keys()["system"].get("eventgrid_extension", "")
+            query = f"functionName={quote(match.group(2))}&code={quote(key)}"
+            return Endpoint(f"{self._config.functions_url}/runtime/webhooks/EventGrid?{query}", is_webhook=False)
+        url = urlsplit(str(properties.get("endpointUrl")))
+        if (url.hostname, url.port) == ("127.0.0.1", self._config.ports["functions"]):
+            # App Service ends TLS at its front end; the site itself listens on plain HTTP.
+            url = url._replace(scheme="http")
+        return Endpoint(urlunsplit(url), is_webhook=True)
+
+    def host_keys(self) -> Json:
+        """The Functions host's key file; empty keys while the host has not written it yet."""
+        try:
+            keys: Json = json.loads(self._config.host_keys.read_text())
+        except FileNotFoundError:
+            return {"master": "", "function": "", "system": {}}
+        return {"master": "", "function": "", **keys, "system": keys.get("system") or {}}
+
+
+async def handshake(session: aiohttp.ClientSession, endpoint: Endpoint, topic: str, subscription: str) -> None:
+    """Ask an endpoint whether it wants the events (Event Grid schema: a SubscriptionValidation event).
+
+    Raises BadRequestError, with Event Grid's code, unless it answers 200 with the validation code.
+    """
+    code = str(uuid.uuid4())
+    event = {
+        "id": str(uuid.uuid4()),
+        "topic": topic,
+        "subject": "",
+        "data": {"validationCode": code},
+        "eventType": "Microsoft.EventGrid.SubscriptionValidationEvent",
+        "eventTime": utc_text(time.time()),
+        "metadataVersion": "1",
+        "dataVersion": "2",
+    }
+    headers = {"aeg-event-type": "SubscriptionValidation", "aeg-subscription-name": subscription.upper()}
+    shown = urlunsplit(urlsplit(endpoint.url)._replace(query=""))
+    try:
+        async with session.post(
+            endpoint.url, json=[event], headers=headers, timeout=aiohttp.ClientTimeout(HANDSHAKE_SECONDS)
+        ) as response:
+            text = await response.text()
+            status = response.status
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise _refused(shown, f"it cannot be reached ({type(error).__name__}: {error})") from error
+    try:
+        answer = json.loads(text).get("validationResponse") if status == 200 else None
+    except (ValueError, AttributeError) as error:
+        raise _refused(shown, f"it answered {text[:200]!r} instead of a validationResponse") from error
+    if status != 200:
+        raise _refused(shown, f"it answered {status}: {text[:200]!r}")
+    if answer != code:
+        raise _refused(shown, f"it answered the validation code {answer!r}, not the one sent")
+
+
+def _refused(url: str, reason: str) -> BadRequestError:
+    return BadRequestError(
+        f"Webhook validation handshake failed for {url}: {reason}. The endpoint must echo the validation code.",
+        code="URL validation",
+    )

@@ -1,0 +1,1 @@
+"""Azure Machine Learning jobs: plans of pipelines, and their nodes as processes."""

@@ -1,0 +1,1 @@
+"""What Azure Resource Manager and Azure Machine Learning decide. Nothing here knows of HTTP."""

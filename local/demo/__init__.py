@@ -1,0 +1,1 @@
+"""The demo: the whole loop, as an outside client sees it, over HTTP and the storage protocol alone."""

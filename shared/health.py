@@ -1,0 +1,52 @@
+"""What works: the data account's services, and whether there is a model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from shared.ledger import TABLE
+from shared.models import ModelStore
+from shared.training import QUEUE
+
+if TYPE_CHECKING:
+    from shared.clients import Clients
+
+
+def health_report(clients: Clients) -> dict[str, Any]:
+    """`state` is healthy, or unhealthy when a storage service does not answer. A missing model or ledger is told,
+    and is no illness: before provisioning and the first training there is none.
+    """
+    from azure.core.exceptions import AzureError, ResourceNotFoundError
+
+    def check(probe: Any) -> str:
+        try:
+            return str(probe())
+        except ResourceNotFoundError:
+            return "not provisioned"
+        except AzureError as error:
+            return f"unreachable: {type(error).__name__}"
+
+    settings = clients.settings
+    store = ModelStore(clients.blobs, settings.work_container, settings.model_name)
+
+    def blobs() -> str:
+        clients.blobs.get_container_client(settings.work_container).get_container_properties()
+        return "ok"
+
+    def queues() -> str:
+        clients.queues.get_queue_client(QUEUE).get_queue_properties()
+        return "ok"
+
+    def tables() -> str:
+        next(
+            iter(clients.tables.get_table_client(TABLE).query_entities("PartitionKey eq ''", results_per_page=1)), None
+        )
+        return "ok"
+
+    def model() -> str:
+        champion = store.champion()
+        return champion.id if champion else "none yet"
+
+    checks = {"blobs": check(blobs), "queues": check(queues), "tables": check(tables), "model": check(model)}
+    ill = any(each.startswith("unreachable") for each in checks.values())
+    return {"state": "unhealthy" if ill else "healthy", "checks": checks}

@@ -1,0 +1,369 @@
+"""The desired Azure resources, and making them so: idempotently, in order of dependence, resumable after any crash.
+
+`desired_resources` computes the plan first. Carrying it out creates or updates each resource in turn and notes its
+state in one blob, which `GET /api/provision` reports.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime as dt
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from shared.cluster import cluster_environment
+from shared.errors import ProvisioningError
+from shared.ledger import TABLE, Ledger
+from shared.locations import datastore_name
+from shared.training import EXPORTS_FOLDER
+from shared.training import QUEUE as EXPORTS_QUEUE
+
+if TYPE_CHECKING:
+    from azure.core.polling import LROPoller
+    from azure.mgmt.eventgrid.models import EventSubscription, EventSubscriptionFilter
+
+    from shared.clients import Clients
+
+QUEUE = "provision"
+JOB_EVENTS_QUEUE = "job-events"
+QUEUES = (QUEUE, EXPORTS_QUEUE, JOB_EVENTS_QUEUE)
+STATE_PATH = "provisioning.json"
+DEAD_LETTERS = "dead-letters"
+WEB_API_VERSION = "2024-04-01"
+STORAGE_TOPIC, WORKSPACE_TOPIC = "labelloop-storage", "labelloop-workspace"
+# The writes that leave a complete blob behind:
+# https://learn.microsoft.com/azure/event-grid/event-schema-blob-storage
+COMPLETE_WRITES = ["PutBlob", "PutBlockList", "CopyBlob", "FlushWithClose"]
+TAGS = {"application": "labelloop"}
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One thing that must exist. `make` creates or updates it; doing so again changes nothing."""
+
+    type: str
+    name: str
+    make: Callable[[], None]
+
+
+@dataclass
+class ResourceState:
+    """`state` is pending, in_progress, ready or failed; `since` is RFC 3339, UTC."""
+
+    type: str
+    name: str
+    state: str = "pending"
+    since: str = ""
+    error: str = ""
+
+
+def desired_resources(clients: Clients) -> list[Resource]:
+    """Everything that LabelLoop needs in Azure, in the order in which it can be made."""
+    settings = clients.settings
+    containers = [settings.work_container, settings.images_container, settings.predictions_container, DEAD_LETTERS]
+    shown = [settings.work_container, settings.images_container, settings.predictions_container]
+    return [
+        *(Resource("container", name, _bind(_make_container, clients, name)) for name in containers),
+        *(Resource("queue", name, _bind(_make_queue, clients, name)) for name in QUEUES),
+        Resource("table", TABLE, lambda: Ledger(clients.tables).create()),
+        Resource("workspace", settings.azureml_workspace_name, lambda: _make_workspace(clients)),
+        Resource("compute", settings.compute_name, lambda: _make_compute(clients)),
+        *(Resource("datastore", datastore_name(name), _bind(_make_datastore, clients, name)) for name in shown),
+        Resource("environment", "labelloop-cluster", lambda: _make_environment(clients)),
+        Resource("system topic", STORAGE_TOPIC, lambda: _make_storage_topic(clients)),
+        Resource("system topic", WORKSPACE_TOPIC, lambda: _make_workspace_topic(clients)),
+        *_subscriptions(clients),
+    ]
+
+
+def request_provisioning(clients: Clients) -> dict[str, Any]:
+    """Note that provisioning was asked for, and put the work on the queue. Returns the report."""
+    _make_container(clients, clients.settings.work_container)
+    for name in QUEUES:
+        _make_queue(clients, name)
+    _write_states(clients, [ResourceState(each.type, each.name) for each in desired_resources(clients)])
+    clients.queue(QUEUE).send_message(json.dumps({"requested_at": _now()}))
+    return provisioning_report(clients)
+
+
+def provision(clients: Clients) -> None:
+    """Make every desired resource. Raises ProvisioningError at the first that can't be made, after noting why; the
+    message then comes again, and what is there already is passed quickly.
+    """
+    resources = desired_resources(clients)
+    states = [ResourceState(each.type, each.name) for each in resources]
+    for resource, state in zip(resources, states, strict=True):
+        state.state, state.since = "in_progress", _now()
+        _write_states(clients, states)
+        try:
+            resource.make()
+        except Exception as error:
+            # Whatever an SDK raises is this resource's failure, which people must be able to read.
+            state.state, state.since, state.error = "failed", _now(), str(error)
+            _write_states(clients, states)
+            raise ProvisioningError(f"{resource.type} {resource.name}", str(error)) from error
+        state.state, state.since = "ready", _now()
+        logger.info("%s %s is ready", resource.type, resource.name)
+    _write_states(clients, states)
+
+
+def provisioning_report(clients: Clients) -> dict[str, Any]:
+    """The state of all resources, and of the whole: not_started, in_progress, ready or failed."""
+    states = _read_states(clients)
+    kinds = {each.state for each in states}
+    if not states:
+        overall = "not_started"
+    elif "failed" in kinds:
+        overall = "failed"
+    else:
+        overall = "ready" if kinds == {"ready"} else "in_progress"
+    return {"state": overall, "resources": [dataclasses.asdict(each) for each in states]}
+
+
+def _bind(make: Callable[[Clients, str], None], clients: Clients, name: str) -> Callable[[], None]:
+    return lambda: make(clients, name)
+
+
+def _make_container(clients: Clients, name: str) -> None:
+    from azure.core.exceptions import ResourceExistsError
+
+    with contextlib.suppress(ResourceExistsError):
+        clients.blobs.create_container(name)
+
+
+def _make_queue(clients: Clients, name: str) -> None:
+    from azure.core.exceptions import ResourceExistsError
+
+    with contextlib.suppress(ResourceExistsError):
+        clients.queues.create_queue(name)
+
+
+def _make_workspace(clients: Clients) -> None:
+    from azure.ai.ml.entities import Workspace
+    from azure.core.exceptions import ResourceNotFoundError
+
+    settings = clients.settings
+    with contextlib.suppress(ResourceNotFoundError):
+        clients.ml.workspaces.get(settings.azureml_workspace_name)
+        return
+    workspace = Workspace(
+        name=settings.azureml_workspace_name,
+        location=settings.azure_location,
+        storage_account=clients.account_resource_id,
+        key_vault=settings.key_vault_resource_id or None,
+        application_insights=settings.application_insights_resource_id or None,
+        tags=dict(TAGS),
+    )
+    clients.ml.workspaces.begin_create(workspace).result()
+
+
+def _make_compute(clients: Clients) -> None:
+    from azure.ai.ml.entities import AmlCompute, IdentityConfiguration, ManagedIdentityConfiguration
+
+    settings = clients.settings
+    if settings.compute_identity.lower() == "systemassigned":
+        identity = IdentityConfiguration(type="system_assigned")
+    else:
+        assigned = ManagedIdentityConfiguration(resource_id=settings.compute_identity)
+        identity = IdentityConfiguration(type="user_assigned", user_assigned_identities=[assigned])
+    compute = AmlCompute(
+        name=settings.compute_name,
+        size=settings.compute_size,
+        location=settings.cluster_location,
+        min_instances=settings.compute_min_nodes,
+        max_instances=settings.compute_max_nodes,
+        idle_time_before_scale_down=settings.compute_idle_seconds,
+        ssh_public_access_enabled=False,
+        identity=identity,
+        tags=dict(TAGS),
+    )
+    clients.ml.compute.begin_create_or_update(compute).result()
+
+
+def _make_datastore(clients: Clients, container: str) -> None:
+    """Without credentials: whoever reads through it uses an identity of its own."""
+    from azure.ai.ml.entities import AzureBlobDatastore
+
+    clients.ml.datastores.create_or_update(
+        AzureBlobDatastore(
+            name=datastore_name(container),
+            account_name=clients.account_name,
+            container_name=container,
+            description="LabelLoop",
+        )
+    )
+
+
+def _make_environment(clients: Clients) -> None:
+    clients.ml.environments.create_or_update(cluster_environment())
+
+
+def _make_storage_topic(clients: Clients) -> None:
+    _make_topic(clients, STORAGE_TOPIC, clients.account_resource_id, "Microsoft.Storage.StorageAccounts")
+
+
+def _make_workspace_topic(clients: Clients) -> None:
+    source = clients.settings.workspace_id
+    _make_topic(clients, WORKSPACE_TOPIC, source, "Microsoft.MachineLearningServices.Workspaces")
+
+
+def _make_topic(clients: Clients, name: str, source: str, topic_type: str) -> None:
+    from azure.mgmt.eventgrid.models import SystemTopic
+
+    topic = SystemTopic(location=clients.settings.azure_location, source=source, topic_type=topic_type, tags=TAGS)
+    _wait(clients.event_grid.system_topics.begin_create_or_update(clients.settings.azure_resource_group, name, topic))
+
+
+def _subscriptions(clients: Clients) -> Iterator[Resource]:
+    """The Event Grid subscriptions that feed the event triggers."""
+    from azure.mgmt.eventgrid.models import (
+        EventSubscriptionFilter,
+        NumberGreaterThanAdvancedFilter,
+        NumberLessThanOrEqualsAdvancedFilter,
+        StringInAdvancedFilter,
+    )
+
+    settings = clients.settings
+    limit = settings.max_image_megabytes * 1_000_000
+    complete = StringInAdvancedFilter(key="data.api", values=COMPLETE_WRITES)
+    # Without "/blobs/" the prefix would also match a container whose name only starts so.
+    images = f"/blobServices/default/containers/{settings.images_container}/blobs/"
+
+    def resource(topic: str, name: str, make: Callable[[], EventSubscription]) -> Resource:
+        return Resource("event subscription", name, lambda: _make_subscription(clients, topic, name, make()))
+
+    def created(**filters: Any) -> EventSubscriptionFilter:
+        return EventSubscriptionFilter(included_event_types=["Microsoft.Storage.BlobCreated"], **filters)
+
+    yield resource(
+        STORAGE_TOPIC,
+        "labelloop-label-exports",
+        lambda: _to_function(
+            clients,
+            "label_export_landed",
+            created(
+                advanced_filters=[complete],
+                subject_begins_with=f"/blobServices/default/containers/{default_container(clients)}/blobs/{EXPORTS_FOLDER}",
+            ),
+        ),
+    )
+    yield resource(
+        STORAGE_TOPIC,
+        "labelloop-images",
+        lambda: _to_blob_trigger(
+            clients,
+            "image_landed",
+            created(
+                subject_begins_with=images,
+                advanced_filters=[
+                    complete,
+                    NumberLessThanOrEqualsAdvancedFilter(key="data.contentLength", value=limit),
+                ],
+            ),
+        ),
+    )
+    yield resource(
+        STORAGE_TOPIC,
+        "labelloop-images-too-large",
+        lambda: _to_function(
+            clients,
+            "image_too_large",
+            created(
+                subject_begins_with=images,
+                advanced_filters=[complete, NumberGreaterThanAdvancedFilter(key="data.contentLength", value=limit)],
+            ),
+        ),
+    )
+    yield resource(
+        WORKSPACE_TOPIC,
+        "labelloop-job-events",
+        lambda: _to_function(
+            clients,
+            "job_changed",
+            EventSubscriptionFilter(
+                included_event_types=[
+                    "Microsoft.MachineLearningServices.RunCompleted",
+                    "Microsoft.MachineLearningServices.RunStatusChanged",
+                ]
+            ),
+        ),
+    )
+
+
+def default_container(clients: Clients) -> str:
+    """The container of the workspace's default datastore, where label exports land."""
+    return str(clients.ml.datastores.get_default().container_name)
+
+
+def _to_function(clients: Clients, function: str, event_filter: EventSubscriptionFilter) -> EventSubscription:
+    from azure.mgmt.eventgrid.models import AzureFunctionEventSubscriptionDestination
+
+    destination = AzureFunctionEventSubscriptionDestination(
+        resource_id=f"{clients.function_app_id}/functions/{function}"
+    )
+    return _subscription(clients, destination, event_filter)
+
+
+def _to_blob_trigger(clients: Clients, function: str, event_filter: EventSubscriptionFilter) -> EventSubscription:
+    """To the blob extension's own endpoint, which wants its own key:
+    https://learn.microsoft.com/azure/azure-functions/functions-event-grid-blob-trigger
+    """
+    from urllib.parse import urlencode
+
+    from azure.mgmt.eventgrid.models import WebHookEventSubscriptionDestination
+
+    keys = clients.post_to_resource_manager(f"{clients.function_app_id}/host/default/listKeys", WEB_API_VERSION)
+    query = urlencode({"functionName": f"Host.Functions.{function}", "code": keys["systemKeys"]["blobs_extension"]})
+    url = f"https://{clients.function_app_hostname}/runtime/webhooks/blobs?{query}"
+    return _subscription(clients, WebHookEventSubscriptionDestination(endpoint_url=url), event_filter)
+
+
+def _subscription(clients: Clients, destination: Any, event_filter: EventSubscriptionFilter) -> EventSubscription:
+    from azure.mgmt.eventgrid.models import EventSubscription, RetryPolicy, StorageBlobDeadLetterDestination
+
+    return EventSubscription(
+        destination=destination,
+        filter=event_filter,
+        event_delivery_schema="EventGridSchema",
+        retry_policy=RetryPolicy(max_delivery_attempts=30, event_time_to_live_in_minutes=1440),
+        dead_letter_destination=StorageBlobDeadLetterDestination(
+            resource_id=clients.account_resource_id, blob_container_name=DEAD_LETTERS
+        ),
+    )
+
+
+def _make_subscription(clients: Clients, topic: str, name: str, subscription: EventSubscription) -> None:
+    _wait(
+        clients.event_grid.system_topic_event_subscriptions.begin_create_or_update(
+            clients.settings.azure_resource_group, topic, name, subscription
+        )
+    )
+
+
+def _wait(poller: LROPoller[Any]) -> None:
+    poller.result()
+
+
+def _write_states(clients: Clients, states: Iterable[ResourceState]) -> None:
+    content = json.dumps([dataclasses.asdict(each) for each in states], indent=2).encode()
+    clients.blobs.get_blob_client(clients.settings.work_container, STATE_PATH).upload_blob(content, overwrite=True)
+
+
+def _read_states(clients: Clients) -> list[ResourceState]:
+    from azure.core.exceptions import ResourceNotFoundError
+
+    try:
+        blob = clients.blobs.get_blob_client(clients.settings.work_container, STATE_PATH)
+        return [ResourceState(**each) for each in json.loads(blob.download_blob().readall())]
+    except ResourceNotFoundError:
+        return []
+
+
+def _now() -> str:
+    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")

@@ -1,0 +1,78 @@
+"""Fixtures that more than one folder of tests uses."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from local.processes import start_guarded, stop
+from local.stack import azurite_executable
+
+ACCOUNT_KEY = base64.b64encode(b"0" * 32).decode()
+ACCOUNTS = 200
+START_SECONDS = 30
+
+
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
+    """Makes connection strings, each of a fresh, empty account of one real Azurite."""
+    folder = tmp_path_factory.mktemp("azurite")
+    ports = {service: _free_port() for service in ("blob", "queue", "table")}
+    command = [azurite_executable(), "--inMemoryPersistence", "--silent", "--skipApiVersionCheck", "--disableTelemetry"]
+    for service, port in ports.items():
+        command += [f"--{service}Host", "127.0.0.1", f"--{service}Port", str(port)]
+    accounts = ";".join(f"account{number}:{ACCOUNT_KEY}" for number in range(ACCOUNTS))
+    process = start_guarded(command, log=folder / "azurite.log", env={**os.environ, "AZURITE_ACCOUNTS": accounts})
+    try:
+        for port in ports.values():
+            _await_port(port)
+        numbers = itertools.count()
+
+        def fresh_account() -> str:
+            name = f"account{next(numbers)}"
+            endpoints = "".join(
+                f"{service.capitalize()}Endpoint=http://127.0.0.1:{port}/{name};" for service, port in ports.items()
+            )
+            return f"DefaultEndpointsProtocol=http;AccountName={name};AccountKey={ACCOUNT_KEY};{endpoints}"
+
+        yield fresh_account
+    finally:
+        stop(process)
+
+
+@pytest.fixture
+def storage(azurite: Callable[[], str]) -> str:
+    """Connection string of an empty storage account."""
+    return azurite()
+
+
+@pytest.fixture
+def project() -> Path:
+    """The project's folder."""
+    return Path(__file__).resolve().parent.parent
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _await_port(port: int) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return

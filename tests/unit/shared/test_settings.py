@@ -1,0 +1,63 @@
+"""Settings, read from an environment."""
+
+import pytest
+
+from shared.errors import SettingsError
+from shared.settings import Settings, configured
+from tests.support import REQUIRED, make_settings
+
+
+def test_defaults_are_those_of_the_contract() -> None:
+    settings = make_settings()
+    assert settings.compute_name == "gpu-cluster"
+    assert settings.compute_size == "Standard_NC4as_T4_v3"
+    assert settings.base_models == ("vitb16r224",)
+    assert settings.inline_max_images == 32
+    assert settings.batch_max_images == 5000
+    assert settings.train_ratio == 0.8
+    assert settings.cluster_location == "westeurope"
+    assert make_settings(compute_location="northeurope").cluster_location == "northeurope"
+
+
+@pytest.mark.parametrize("name", sorted(REQUIRED))
+def test_a_required_setting_that_is_missing_is_named(name: str) -> None:
+    environment = {key: value for key, value in REQUIRED.items() if key != name}
+    with pytest.raises(SettingsError, match=f"{name}: is not set"):
+        Settings.from_environment(environment)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expectation"),
+    [
+        ("BATCH_MAX_IMAGES", "many", "a whole number from 1 to 1000000"),
+        ("BATCH_MAX_IMAGES", "0", "a whole number from 1 to 1000000"),
+        ("TRAIN_RATIO", "1", "a number from 0.1 to 0.98"),
+        ("TRAIN_RATIO", "most", "a number from 0.1 to 0.98"),
+        ("BASE_MODELS", "vitb16r224,gpt", "one or several, with commas between, of mobilenetv2"),
+        ("BASE_MODELS", ",", "one or several"),
+        ("PROMOTE_METRIC", "accuracy", "one of macro_average_precision"),
+        ("IMAGES_CONTAINER", "My Images", "a container name"),
+        ("IMAGES_CONTAINER", "my--images", "a container name"),
+        ("BATCH_INTERVAL", "* * *", "an NCRONTAB expression of six fields"),
+        ("PREDICTION_FORMATS", "xlsx", "of csv, jsonl"),
+        ("AZUREML_WORKSPACE_NAME", "w", "3 to 33 letters"),
+    ],
+)
+def test_an_unusable_value_is_refused_with_what_was_expected(name: str, value: str, expectation: str) -> None:
+    with pytest.raises(SettingsError) as refusal:
+        Settings.from_environment({**REQUIRED, name: value})
+    assert f"setting {name}: is {value!r}, but must be" in str(refusal.value)
+    assert expectation in str(refusal.value)
+    assert refusal.value.setting == name
+
+
+def test_lists_are_read_with_or_without_blanks() -> None:
+    assert make_settings(base_models="vits16r224, vitb16r224").base_models == ("vits16r224", "vitb16r224")
+    assert make_settings(prediction_formats="csv,jsonl").prediction_formats == ("csv", "jsonl")
+
+
+def test_one_setting_can_be_read_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BATCH_INTERVAL", raising=False)
+    assert configured("batch_interval") == "0 * * * * *"
+    monkeypatch.setenv("BATCH_INTERVAL", "*/5 * * * * *")
+    assert configured("batch_interval") == "*/5 * * * * *"
