@@ -141,6 +141,9 @@ def app_settings(config: StackConfig) -> dict[str, str]:
     example: dict[str, str] = json.loads(EXAMPLE_SETTINGS.read_text())["Values"]
     group = f"/subscriptions/{config.subscription_id}/resourceGroups/{config.resource_group}/providers"
     chosen = {name: os.environ[name] for name in example if name in os.environ}
+    # Here the app signs in with its identity, as it does in Azure.
+    example.pop("DATA_STORAGE")
+    chosen.pop("DATA_STORAGE", None)
     return {
         **example,
         **LOCAL_PACE,

@@ -18,15 +18,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from shared.cluster import ACTIVE_STATUSES, CODE_ROOT, KIND_TAG, cluster_environment, find_job, submit_once
+from shared.cluster import ENDED_STATUSES, KIND_TAG, find_job, submit_once
 from shared.ledger import Batch, ConcurrentUpdateError, Image, Ledger, Settlement, WaitingImages
-from shared.locations import datastore_name
 from shared.models import ModelStore, classifiers
 from shared.predictions import WRITERS, PredictionRow
 from shared.scoring import (
     ManifestRow,
     Outcome,
-    manifest_folder,
     manifest_path,
     part_path,
     read_manifest,
@@ -35,7 +33,6 @@ from shared.scoring import (
 )
 
 if TYPE_CHECKING:
-    from azure.ai.ml.entities import PipelineJob
     from azure.storage.blob import BlobLeaseClient, BlobServiceClient
 
     from shared.clients import Clients
@@ -48,7 +45,6 @@ LEASE_SECONDS = 60
 MIN_SHARD_IMAGES, MAX_SHARD_IMAGES = 16, 512
 # So many shards a node: enough that nodes finish together, few enough that starting one costs little.
 SHARDS_PER_NODE = 2
-MINI_BATCH_TIMEOUT_SECONDS = 1800
 
 logger = logging.getLogger(__name__)
 
@@ -174,11 +170,11 @@ def _bring_forward(clients: Clients, ledger: Ledger, batch: Batch) -> None:
             batch = _submit(clients, ledger, batch)
         if batch.state == "submitted":
             job = find_job(clients, batch.job)
-            status = str(job.status) if job is not None else "NotFound"
-            if status in ACTIVE_STATUSES:
-                return
-            error = "" if status == "Completed" else f"scoring job {batch.job} ended as {status}"
-            _finish(clients, ledger, batch, job_error=error)
+            if job is None:
+                batch = _submit(clients, ledger, batch)
+            elif job.status in ENDED_STATUSES:
+                error = "" if job.status == "Completed" else f"scoring job {batch.job} ended as {job.status}"
+                _finish(clients, ledger, batch, job_error=error)
     except ConcurrentUpdateError as error:
         logger.info("batch %s is in other hands: %s", batch.id, error)
         current = ledger.batch(batch.id)
@@ -233,73 +229,13 @@ def _score_inline(clients: Clients, batch: Batch) -> None:
 
 
 def _submit(clients: Clients, ledger: Ledger, batch: Batch) -> Batch:
-    job = build_pipeline(batch, clients.settings, account_url=str(clients.blobs.url))
+    from shared.pipelines import scoring_pipeline
+
+    job = scoring_pipeline(f"{JOB_PREFIX}{batch.id}", batch, clients.settings, account_url=str(clients.blobs.url))
+    job.tags = {KIND_TAG: SCORING, "batch": batch.id, "images": str(batch.images)}
     submit_once(clients, job)
     logger.info("batch %s: submitted job %s", batch.id, job.name)
     return ledger.advance(batch, state="submitted", job=str(job.name))
-
-
-def build_pipeline(batch: Batch, settings: Settings, *, account_url: str) -> PipelineJob:
-    """The scoring pipeline of one batch: one parallel node. Needs neither network nor credentials."""
-    from azure.ai.ml import Input, dsl
-    from azure.ai.ml.entities import ManagedIdentityConfiguration
-    from azure.ai.ml.parallel import RunFunction, parallel_run_function
-
-    nodes = min(settings.compute_max_nodes, batch.shards)
-    score_images = parallel_run_function(
-        name="score_images",
-        display_name="Score images",
-        inputs={
-            "manifest": Input(type="uri_folder"),
-            "model": Input(type="custom_model"),
-            "batch": Input(type="string"),
-            "account_url": Input(type="string"),
-            "work_container": Input(type="string"),
-        },
-        input_data="${{inputs.manifest}}",
-        instance_count=nodes,
-        max_concurrency_per_instance=1,
-        mini_batch_size="1",
-        # A failed mini-batch must not take the others with it. What it leaves out is found when the parts are
-        # checked against the manifest, and goes into a later batch.
-        mini_batch_error_threshold=-1,
-        retry_settings={"max_retries": 3, "timeout": MINI_BATCH_TIMEOUT_SECONDS},
-        logging_level="INFO",
-        task=RunFunction(
-            code=str(CODE_ROOT),
-            entry_script="components/score_images/entry.py",
-            environment=cluster_environment(),
-            program_arguments=(
-                "--model ${{inputs.model}} --batch ${{inputs.batch}} --account-url ${{inputs.account_url}}"
-                " --work-container ${{inputs.work_container}}"
-            ),
-        ),
-        identity=ManagedIdentityConfiguration(),
-        is_deterministic=False,
-    )
-
-    name = f"{JOB_PREFIX}{batch.id}"
-
-    @dsl.pipeline(name=name, default_compute=settings.compute_name)  # type: ignore[untyped-decorator] # SDK is untyped
-    def scoring_pipeline(manifest: Input, model: Input) -> None:
-        score_images(
-            manifest=manifest,
-            model=model,
-            batch=batch.id,
-            account_url=account_url,
-            work_container=settings.work_container,
-        )
-
-    folder = f"azureml://datastores/{datastore_name(settings.work_container)}/paths/{manifest_folder(batch.id)}"
-    pipeline: PipelineJob = scoring_pipeline(
-        manifest=Input(type="uri_folder", path=folder),
-        model=Input(type="custom_model", path=f"azureml:{batch.model_name}:{batch.model_version}"),
-    )
-    pipeline.name = name
-    pipeline.display_name = name
-    pipeline.experiment_name = settings.experiment_name
-    pipeline.tags = {KIND_TAG: SCORING, "batch": batch.id, "images": str(batch.images)}
-    return pipeline
 
 
 @dataclass

@@ -141,7 +141,7 @@ class Clients:
         base = self.resource_manager
         authentication = ARMChallengeAuthenticationPolicy(self.credential, f"{base}/.default")
         with ARMPipelineClient[Any, Any](base, policies=[authentication]) as client:
-            response = client.send_request(HttpRequest("POST", path, params={"api-version": api_version}))
+            response = client.send_request(HttpRequest("POST", f"{base}{path}", params={"api-version": api_version}))
             response.raise_for_status()
             answer: dict[str, Any] = json.loads(response.text())
             return answer

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import hashlib
+import shutil
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,26 +15,32 @@ if TYPE_CHECKING:
 
     from shared.clients import Clients
 
-# components/ and shared/ go up as one code asset; .amlignore keeps everything else out.
-CODE_ROOT = Path(__file__).resolve().parent.parent
-CONDA_FILE = CODE_ROOT / "components" / "environment.yaml"
+ROOT = Path(__file__).resolve().parent.parent
+CODE_PACKAGES = ("components", "shared")
+CONDA_FILE = ROOT / "components" / "environment.yaml"
 # A curated base: https://learn.microsoft.com/azure/machine-learning/concept-prebuilt-docker-images-inference
 BASE_IMAGE = "mcr.microsoft.com/azureml/openmpi5.0-cuda12.4-ubuntu22.04:latest"
 ENVIRONMENT_NAME = "labelloop-cluster"
 KIND_TAG = "labelloop"
-ACTIVE_STATUSES = frozenset(
-    {
-        "NotStarted",
-        "Starting",
-        "Provisioning",
-        "Preparing",
-        "Queued",
-        "Running",
-        "Finalizing",
-        "CancelRequested",
-        "Paused",
-    }
-)
+# A job in any other status may still do something.
+ENDED_STATUSES = frozenset({"Completed", "Failed", "Canceled"})
+
+
+@functools.cache
+def code_folder() -> Path:
+    """A folder with just what runs on the cluster: the modules of `components` and `shared`.
+
+    A copy, since the SDK walks the whole of a code folder, `.python_packages` included, before it looks at an ignore
+    file. It is made once a process.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="labelloop-code-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for package in CODE_PACKAGES:
+        for source in sorted((ROOT / package).rglob("*.py")):
+            target = folder / "labelloop" / source.relative_to(ROOT)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+    return folder / "labelloop"
 
 
 def cluster_environment() -> Environment:

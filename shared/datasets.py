@@ -65,6 +65,10 @@ class DataSet:
         """Its folder in the work container."""
         return f"datasets/{self.id}"
 
+    def uri(self, work_container: str) -> str:
+        """Its folder as a datastore URI, with a slash at its end."""
+        return f"azureml://datastores/{datastore_name(work_container)}/paths/{self.folder}/"
+
 
 def make_data_set(
     images: Iterable[LabelledImage], export: str, datastores: Datastores, account_url: str, settings: Settings
@@ -174,27 +178,26 @@ def _row(example: Example, datastores: Datastores) -> dict[str, Any]:
     return {**row, "label": list(example.labels)}
 
 
-def register_data_assets(ml: MLClient, data_set: DataSet, export: str, settings: Settings) -> dict[str, str]:
-    """Register each split as an MLTable data asset whose version is the data set's id; returns split → `name:version`.
+def register_data_asset(ml: MLClient, data_set: DataSet, export: str, settings: Settings) -> str:
+    """Register the data set's folder as a data asset whose version is its id; returns `name:version`.
 
-    The same data set again is the same version.
+    The same data set again is the same version. The asset is the folder of all splits, not one MLTable each: for an
+    MLTable the SDK reads the file back and fetches a schema from the internet before it registers anything.
     """
     from azure.ai.ml.constants import AssetTypes
     from azure.ai.ml.entities import Data
 
-    assets = {}
-    for name in SPLITS:
-        asset = Data(
-            name=f"{settings.model_name}-{name}",
-            version=data_set.id,
-            type=AssetTypes.MLTABLE,
-            path=f"azureml://datastores/{datastore_name(settings.work_container)}/paths/{data_set.folder}/{name}/",
-            description=f"{name} split of label export {export}",
-            tags={"export": export, "images": str(len(data_set.splits[name])), "labels": str(len(data_set.labels))},
-        )
-        ml.data.create_or_update(asset)
-        assets[name] = f"{asset.name}:{asset.version}"
-    return assets
+    images = {f"{name}_images": str(len(examples)) for name, examples in data_set.splits.items()}
+    asset = Data(
+        name=f"{settings.model_name}-data",
+        version=data_set.id,
+        type=AssetTypes.URI_FOLDER,
+        path=data_set.uri(settings.work_container),
+        description=f"label export {export}",
+        tags={"export": export, "labels": str(len(data_set.labels)), **images},
+    )
+    ml.data.create_or_update(asset)
+    return f"{asset.name}:{asset.version}"
 
 
 def report(data_set: DataSet | None, export: str, *, job: str = "", problems: Sequence[str] = ()) -> dict[str, Any]:

@@ -64,10 +64,11 @@ def write_run(run: FinishedRun, out: Path) -> None:
 
 
 def _write_mlflow_model(run: FinishedRun, folder: Path) -> None:
-    (folder / "artifacts").mkdir(parents=True)
-    (folder / "artifacts" / "model.onnx").write_bytes(run.model)
-    _write_json(folder / "artifacts" / "labels.json", list(run.labels))
-    _write_json(folder / "artifacts" / "settings.json", dict(run.settings))
+    folder.mkdir(parents=True)
+    # MLflow's loader looks for MLmodel beside the file that it is given: the model lies in the folder itself.
+    (folder / "model.onnx").write_bytes(run.model)
+    _write_json(folder / "labels.json", list(run.labels))
+    _write_json(folder / "settings.json", dict(run.settings))
     requirements = [f"{name}=={importlib.metadata.version(name)}" for name in _PACKAGES]
     pip = ["mlflow", *requirements]
     python = platform.python_version()
@@ -86,13 +87,13 @@ def _mlmodel(run: FinishedRun, python: str) -> dict[str, Any]:
         "artifact_path": MLFLOW_MODEL,
         "flavors": {
             "onnx": {
-                "data": "artifacts/model.onnx",
+                "data": "model.onnx",
                 "onnx_version": importlib.metadata.version("onnx"),
                 "providers": ["CPUExecutionProvider"],
             },
             "python_function": {
                 "loader_module": "mlflow.onnx",
-                "data": "artifacts/model.onnx",
+                "data": "model.onnx",
                 "env": environment,
                 "python_version": python,
             },

@@ -55,8 +55,11 @@ def _parse(name: str, expression: object) -> tuple[str, list[Any]]:
     """`"uniform(0.1,0.2)"` → ("uniform", [0.1, 0.2]); a plain value is a choice of one."""
     if not isinstance(expression, str) or "(" not in expression:
         return "choice", [expression]
-    kind, _, rest = expression.strip().partition("(")
+    text = expression.strip()
+    kind, _, rest = text.partition("(")
     wrong = SpecError(f"search_space: {name} is {expression!r}, which is not understood")
+    if not text.endswith(")"):
+        raise wrong
     try:
         arguments = list(ast.literal_eval(f"({rest.removesuffix(')')},)"))
     except (ValueError, SyntaxError):

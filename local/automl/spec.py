@@ -63,6 +63,7 @@ class TrainingSpec:
 
     @property
     def random_seed(self) -> int:
+        """0 unless one is given."""
         return int(self.training_parameters.get("random_seed") or 0)
 
     @property
@@ -108,6 +109,9 @@ def parse_spec(values: Mapping[str, Any]) -> TrainingSpec:
     parameters = _mapping(values, "training_parameters")
     if parameters.get("model_name"):
         check_model_name(parameters["model_name"])
+    seed = parameters.get("random_seed")
+    if seed is not None and not str(seed).lstrip("-").isdecimal():
+        raise SpecError(f"random_seed is {seed!r}; it must be a whole number")
     space = values.get("search_space") or []
     if not isinstance(space, list) or not all(isinstance(one, dict) for one in space):
         raise SpecError("search_space is not a list of objects")

@@ -100,6 +100,7 @@ class Host:
         self._lock: TimerLock | None = None
         self._in_error = dict(self._app.in_error)
         self._require_host_storage()
+        self._check_outputs()
         routes = self._routes()
         for function, trigger in self._of_type(QueueTrigger):
             self._listen_to_queue(function, trigger)
@@ -125,8 +126,7 @@ class Host:
             raise StartupError(f"cannot listen on 127.0.0.1:{self._config.port}: {error}") from error
         if self._lock is not None:
             self._spawn(self._lock.run())
-        for listener in self._queues:
-            self._spawn(listener.run())
+        self._polling = [self._spawn(listener.run()) for listener in self._queues]
         for timer_listener in self._timers.values():
             self._spawn(timer_listener.run())
         return port
@@ -149,10 +149,14 @@ class Host:
         for timer in self._timers.values():
             timer.stop()
         await self._http.stop_listening()
-        if not await self._invoker.wait_until_idle(GRACE_SECONDS):
-            LOG.warning("%d functions still run and are left behind", self._invoker.running)
-        for listener in self._queues:
-            await listener.give_back()
+        in_time, *_ = await asyncio.gather(
+            self._invoker.wait_until_idle(GRACE_SECONDS), *(listener.finish(GRACE_SECONDS) for listener in self._queues)
+        )
+        if not in_time:
+            LOG.warning("Functions still ran after %s s and are left behind", GRACE_SECONDS)
+        # A queue may just have been asked: what it answers is to be given back, not forgotten.
+        if self._polling:
+            await asyncio.wait(self._polling, timeout=1)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -191,6 +195,15 @@ class Host:
                 routes.append((route, trigger, function))
         return routes
 
+    def _check_outputs(self) -> None:
+        """A function that could not write what it returns must not run in the first place."""
+        for function in self._app.functions:
+            try:
+                for output in function.outputs:
+                    self._storage.queues(output.connection)
+            except FunctionInError as error:
+                self._in_error[function.name] = str(error)
+
     def _listen_to_queue(self, function: Function, trigger: QueueTrigger) -> None:
         options = self._options.queues
         try:
@@ -198,8 +211,6 @@ class Host:
             queue = Queue(service, trigger.queue, base64=options.base64)
             poison_name = poison_queue_name(trigger.queue)
             poison = None if poison_name is None else Queue(service, poison_name, base64=options.base64)
-            for output in function.outputs:
-                self._storage.queues(output.connection)
         except FunctionInError as error:
             self._in_error[function.name] = str(error)
             return
@@ -265,10 +276,11 @@ class Host:
             if listener.queue_name == name:
                 listener.notify()
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         task.add_done_callback(_report)
         self._tasks.append(task)
+        return task
 
 
 def _report(task: asyncio.Task[None]) -> None:

@@ -71,8 +71,10 @@ class QueueListener:
         self._stopping = True
         self._wake.set()
 
-    async def give_back(self) -> None:
-        """Stop working on what is left and make those messages visible again."""
+    async def finish(self, seconds: float) -> None:
+        """After `stop`: let the messages in work be completed, then give back those that are left."""
+        if self._working:
+            await asyncio.wait(self._working, timeout=seconds)
         for task in self._working:
             task.cancel()
         await asyncio.gather(*self._working, return_exceptions=True)
@@ -94,6 +96,9 @@ class QueueListener:
                     self._queue.name,
                     error,
                 )
+            if self._stopping:
+                await asyncio.gather(*(self._queue.renew(message, 0) for message in messages), return_exceptions=True)
+                return
             for message in messages:
                 task = asyncio.create_task(self._process(message))
                 self._working.add(task)

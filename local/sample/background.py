@@ -59,14 +59,16 @@ def _wood(rng: np.random.Generator, width: int, height: int) -> tuple[Plane, Pla
     rings = np.sin(across * rng.uniform(0.15, 0.5) + 3 * clouds(rng, width, height, 4) + number * 5 + along * 0.01)
     seam = np.abs(across / plank - number - 0.5) > 0.5 - 1.2 / plank
     tone = 1 + 0.08 * np.sin(number * 12.9) - 0.5 * seam
-    return (tone + 0.05 * rings + 0.03 * rng.normal(size=tone.shape)).astype(np.float32), 0.5 + 0.4 * rings
+    return (tone + 0.05 * rings + 0.03 * rng.standard_normal(tone.shape, np.float32)).astype(
+        np.float32
+    ), 0.5 + 0.4 * rings
 
 
 def _cloth(rng: np.random.Generator, width: int, height: int) -> tuple[Plane, Plane]:
     along, across = _axes(rng, width, height)
     weave = np.sin(along * 2.1) * np.sin(across * 2.1)
     period = rng.uniform(30, 90)
-    stripes = (np.sin(along * 2 * np.pi / period) > rng.uniform(-0.3, 0.6)).astype(np.float32)
+    stripes = 1.0 * (np.sin(along * 2 * np.pi / period) > rng.uniform(-0.3, 0.6))
     if rng.random() < 0.6:
         stripes = (stripes + (np.sin(across * 2 * np.pi / period) > 0.2)) / 2
     folds = clouds(rng, width, height, 3)
@@ -94,5 +96,5 @@ def _plain(rng: np.random.Generator, width: int, height: int) -> tuple[Plane, Pl
 
 
 def _carpet(rng: np.random.Generator, width: int, height: int) -> tuple[Plane, Plane]:
-    tufts = clouds(rng, width, height, rng.integers(70, 160))
+    tufts = clouds(rng, width, height, int(rng.integers(70, 160)))
     return (1 + 0.18 * tufts).astype(np.float32), 0.4 + 0.5 * clouds(rng, width, height, 30)

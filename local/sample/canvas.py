@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from local.sample.geometry import Placement, Points
+from local.sample.palette import Color
 
 OVERSAMPLE = 3
 
 Plane = NDArray[np.float32]
-Color = tuple[float, float, float]
 
 
 class Canvas:
@@ -24,9 +24,7 @@ class Canvas:
         self.size, self.placement, self.light = size, placement, light
         self.rgb = np.zeros((size, size, 3), np.float32)
         self.alpha = np.zeros((size, size), np.float32)
-        rows, columns = np.mgrid[0:size, 0:size] + 0.5
-        inside = placement.from_pixels(np.stack([columns.ravel(), rows.ravel()], axis=1)).astype(np.float32)
-        self.x, self.y = inside[:, 0].reshape(size, size), inside[:, 1].reshape(size, size)
+        self.x, self.y = placement.grid(size)
 
     def area(self, outline: Points, *holes: Points) -> Plane:
         """Coverage of a closed outline less its holes, 0..1."""
@@ -48,28 +46,37 @@ class Canvas:
             draw.ellipse((x - pixels / 2, y - pixels / 2, x + pixels / 2, y + pixels / 2), fill=255)
         return self._small(large)
 
-    def paint(self, mask: Plane, color: Color | Plane, shade: Plane | float = 1.0) -> None:
+    def paint(self, mask: Plane, color: Color | Plane, shade: NDArray[np.floating] | float = 1.0) -> None:
         """Lay `color`, (3,) or (h, w, 3), times `shade` over what is there, where `mask` is."""
-        paint = np.asarray(color, np.float32) * np.asarray(shade, np.float32)[..., None]
-        total = mask + self.alpha * (1 - mask)
-        part = np.divide(mask, total, out=np.zeros_like(mask), where=total > 0)[..., None]
-        self.rgb = self.rgb * (1 - part) + np.clip(paint, 0, 1) * part
-        self.alpha = total
+        window = _window(mask)
+        cover, below = mask[window], self.alpha[window]
+        paint = _cut(np.asarray(color, np.float32), window) * _cut(np.asarray(shade, np.float32), window)[..., None]
+        total = cover + below * (1 - cover)
+        part = (cover / np.maximum(total, 1e-6))[..., None]
+        pixels = self.rgb[window]
+        pixels += (np.clip(paint, 0, 1) - pixels) * part
+        self.alpha[window] = total
 
     def relief(self, mask: Plane, radius: float = 0.12, strength: float = 1.0) -> Plane:
         """Brightness around 1 of a shape that bulges: its edges catch the light or lie in the dark.
 
         `radius`, in object coordinates, is how far in from the edge the surface bends.
         """
-        height = _blur(mask, radius * self.placement.scale)
+        bend = radius * self.placement.scale
+        window = _window(mask, margin=int(2 * bend) + 1)
+        # Blurred in 8 bits: a wide, flat slope would show steps, so wide ones are worked out on fewer pixels.
+        coarse = max(round(bend / 4), 1)
+        height, reach = _blur(mask[window], coarse, bend / coarse), np.float32(bend / coarse)
         down, right = np.gradient(height)
-        slope = -(right * self.light[0] + down * self.light[1]) * radius * self.placement.scale
-        return np.asarray(1 + strength * np.clip(slope, -0.5, 0.5), np.float32)
+        slope = np.asarray((right * self.light[0] + down * self.light[1]) * reach, np.float32)
+        brightness = np.ones_like(mask)
+        brightness[window] -= np.float32(strength) * np.clip(_enlarged(slope, coarse, mask[window].shape), -0.5, 0.5)
+        return brightness
 
     def glow(self, x: float, y: float, radius: float) -> Plane:
         """A soft round spot, 1 at its centre."""
-        distance = ((self.x - x) ** 2 + (self.y - y) ** 2) / radius**2
-        return np.exp(-distance)
+        distance = ((self.x - np.float32(x)) ** 2 + (self.y - np.float32(y)) ** 2) / np.float32(radius**2)
+        return np.asarray(np.exp(-distance), np.float32)
 
     def highlight(self, mask: Plane, spot: Plane, amount: float) -> None:
         """Shift what is painted towards white by `spot` times `amount`, inside `mask`."""
@@ -80,9 +87,35 @@ class Canvas:
         return [(float(x), float(y)) for x, y in self.placement.to_pixels(outline) * OVERSAMPLE]
 
     def _small(self, large: Image.Image) -> Plane:
-        return np.asarray(large.reduce(OVERSAMPLE), np.float32) / 255
+        return np.asarray(large.reduce(OVERSAMPLE), np.float32) * np.float32(1 / 255)
 
 
-def _blur(plane: Plane, pixels: float) -> Plane:
+def _window(mask: Plane, margin: int = 0) -> tuple[slice, slice]:
+    """The rows and columns where `mask` is not zero, and some more; most shapes are small on their tile."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not rows.size:
+        return slice(0, 2), slice(0, 2)
+    return _span(rows, margin), _span(columns, margin)
+
+
+def _span(places: NDArray[np.intp], margin: int) -> slice:
+    return slice(max(int(places[0]) - margin, 0), int(places[-1]) + 1 + margin)
+
+
+def _cut(values: Plane, window: tuple[slice, slice]) -> Plane:
+    """Values given for every pixel are cut to the window; one value, or one colour, is left as it is."""
+    return values[window] if values.ndim >= 2 else values
+
+
+def _blur(plane: Plane, coarse: int, pixels: float) -> Plane:
+    """The plane with `coarse` times fewer rows and columns (two at least), and then blurred."""
     image = Image.fromarray((plane * 255).astype(np.uint8))
-    return np.asarray(image.filter(ImageFilter.GaussianBlur(max(pixels, 0.5))), np.float32) / 255
+    image = image.resize([max(-(-side // coarse), 2) for side in image.size], Image.Resampling.BOX)
+    return np.asarray(image.filter(ImageFilter.GaussianBlur(max(pixels, 0.5))), np.float32) * np.float32(1 / 255)
+
+
+def _enlarged(plane: Plane, coarse: int, shape: tuple[int, ...]) -> Plane:
+    if coarse == 1 and plane.shape == shape:
+        return plane
+    image = Image.fromarray(plane).resize((shape[1], shape[0]), Image.Resampling.BICUBIC)
+    return np.asarray(image, np.float32)

@@ -14,7 +14,7 @@ def lighting(rng: np.random.Generator, scene: Plane, light: tuple[float, float])
     height, width = scene.shape[:2]
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
     toward = (columns / width - 0.5) * light[0] + (rows / height - 0.5) * light[1]
-    brightness = rng.uniform(0.75, 1.1) + rng.uniform(0.1, 0.6) * toward
+    brightness = rng.uniform(0.85, 1.1) + rng.uniform(0.1, 0.6) * toward
     if rng.random() < 0.35:
         brightness *= 1 - rng.uniform(0.2, 0.5) * (clouds(rng, width, height, 3) > 0.25)
         brightness = _blurred(brightness, rng.uniform(3, 14))
@@ -22,20 +22,28 @@ def lighting(rng: np.random.Generator, scene: Plane, light: tuple[float, float])
         corner = ((columns / width - 0.5) ** 2 + (rows / height - 0.5) ** 2) * 2
         brightness = brightness * (1 - rng.uniform(0, 0.4) * corner)
     tint = 1 + rng.normal(0, 0.05, 3).astype(np.float32)
-    return np.clip(scene * brightness[..., None] * tint, 0, 1)
+    return np.asarray(np.clip(scene * brightness.astype(np.float32)[..., None] * tint, 0, 1), np.float32)
 
 
 def camera(rng: np.random.Generator, scene: Plane) -> Image.Image:
-    """Contrast, blur or shake, and noise → an 8-bit RGB image."""
-    scene = np.clip((scene - 0.5) * rng.uniform(0.8, 1.15) + 0.5, 0, 1) ** rng.uniform(0.85, 1.2)
-    image = Image.fromarray((scene * 255).astype(np.uint8))
+    """Exposure, contrast, blur or shake, and noise → an 8-bit RGB image."""
+    # As a camera's automatic exposure does, roughly: dark scenes are lifted, glaring ones lowered.
+    gain = np.clip(rng.uniform(0.42, 0.58) / max(float(scene.mean()), 0.01), 0.85, 2.5)
+    levels = np.clip(np.linspace(0, 1, 256) * gain, 0, 1)
+    levels = np.clip((levels - 0.5) * rng.uniform(0.85, 1.15) + 0.5, 0, 1) ** rng.uniform(0.85, 1.2) * 255
+    image = Image.fromarray((scene * 255).astype(np.uint8)).point(levels.astype(np.uint8).tolist() * 3)
     draw = rng.random()
     if draw < 0.45:
         image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.2)))
     elif draw < 0.55:
         image = _shaken(image, rng)
-    noise = rng.normal(0, rng.uniform(1, 9), (*scene.shape[:2], 1)) + rng.normal(0, rng.uniform(0.5, 4), scene.shape)
-    return Image.fromarray(np.clip(np.asarray(image, np.float32) + noise, 0, 255).astype(np.uint8))
+    height, width = scene.shape[:2]
+    fine = rng.standard_normal((height, width, 1), np.float32) * np.float32(rng.uniform(1, 8))
+    # Colour noise is coarser than brightness noise, as cameras and JPEG leave it.
+    coarse = rng.standard_normal((height // 2 + 1, width // 2 + 1, 3), np.float32) * np.float32(rng.uniform(0.5, 5))
+    pixels = np.asarray(image).astype(np.int16) + fine.astype(np.int16)
+    pixels += coarse.astype(np.int16).repeat(2, axis=0).repeat(2, axis=1)[:height, :width]
+    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 
 
 def _shaken(image: Image.Image, rng: np.random.Generator) -> Image.Image:
@@ -48,4 +56,4 @@ def _shaken(image: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 def _blurred(plane: Plane, pixels: float) -> Plane:
     image = Image.fromarray(np.clip(plane * 128, 0, 255).astype(np.uint8))
-    return np.asarray(image.filter(ImageFilter.GaussianBlur(pixels)), np.float32) / 128
+    return np.asarray(image.filter(ImageFilter.GaussianBlur(pixels)), np.float32) * np.float32(1 / 128)

@@ -62,7 +62,8 @@ def turn(outline: Points, degrees: float, around: tuple[float, float] = (0, 0)) 
     """`outline` rotated clockwise as seen."""
     angle = np.radians(degrees)
     matrix = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    return (outline - around) @ matrix + around
+    turned: Points = (outline - around) @ matrix + around
+    return turned
 
 
 @dataclass(frozen=True)
@@ -87,5 +88,9 @@ class Placement:
     def to_pixels(self, outline: Points) -> Points:
         return outline @ self.matrix + self.centre
 
-    def from_pixels(self, pixels: Points) -> Points:
-        return (pixels - self.centre) @ np.linalg.inv(self.matrix)
+    def grid(self, size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Object coordinates x and y of the pixel centres of a square tile, each (size, size)."""
+        inverse = np.linalg.inv(self.matrix).astype(np.float32)
+        pixels = np.arange(size, dtype=np.float32) + np.float32(0.5)
+        right, down = pixels[None, :] - np.float32(self.centre[0]), pixels[:, None] - np.float32(self.centre[1])
+        return right * inverse[0, 0] + down * inverse[1, 0], right * inverse[0, 1] + down * inverse[1, 1]

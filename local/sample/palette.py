@@ -6,7 +6,7 @@ import colorsys
 
 import numpy as np
 
-from local.sample.canvas import Color
+Color = tuple[float, float, float]
 
 
 def hsv(hue: float, saturation: float, value: float) -> Color:
@@ -15,7 +15,7 @@ def hsv(hue: float, saturation: float, value: float) -> Color:
 
 def vivid(rng: np.random.Generator) -> Color:
     """A saturated colour, often one of a ripe fruit's: the other objects shall not be without them."""
-    hue = rng.choice([rng.uniform(0, 1), rng.normal(0.0, 0.02), rng.normal(0.14, 0.015), rng.normal(0.27, 0.03)])
+    hue = float(rng.choice([rng.uniform(), rng.normal(0, 0.02), rng.normal(0.14, 0.015), rng.normal(0.27, 0.03)]))
     return hsv(hue, rng.uniform(0.45, 0.95), rng.uniform(0.35, 0.95))
 
 
@@ -27,7 +27,7 @@ def any_color(rng: np.random.Generator) -> Color:
     if kind == 2:
         return hsv(rng.uniform(), rng.uniform(0.05, 0.35), rng.uniform(0.75, 0.97))
     if kind == 3:
-        return hsv(rng.uniform(), rng.uniform(0.2, 0.7), rng.uniform(0.12, 0.4))
+        return hsv(rng.uniform(), rng.uniform(0.2, 0.7), rng.uniform(0.18, 0.45))
     return hsv(rng.uniform(), rng.uniform(0, 0.08), rng.uniform(0.15, 0.95))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import functools
 import json
 import logging
 import time
@@ -78,7 +79,8 @@ class Deliverer:
             return None
         now = time.time()
         rows = self._database.rows(
-            "SELECT deliveries.*, events.event AS body FROM deliveries JOIN events ON events.sequence = deliveries.event"
+            "SELECT deliveries.*, events.event AS body"
+            " FROM deliveries JOIN events ON events.sequence = deliveries.event"
             " WHERE state = 'pending' ORDER BY due, deliveries.sequence LIMIT ?",
             free + len(self._running) + 1,
         )
@@ -88,7 +90,7 @@ class Deliverer:
                 return float(row["due"] - now)
             task = asyncio.create_task(self._deliver(dict(row)))
             self._running[row["sequence"]] = task
-            task.add_done_callback(lambda done, key=row["sequence"]: self._ended(key, done))
+            task.add_done_callback(functools.partial(self._ended, row["sequence"]))
         return None
 
     def _ended(self, key: int, task: asyncio.Task[None]) -> None:

@@ -1,4 +1,4 @@
-"""Publishing: an event and its deliveries are written in one transaction, before anyone is told of what they describe."""
+"""Publishing: an event and its deliveries are written together, before anyone is told of what they describe."""
 
 from __future__ import annotations
 
@@ -85,7 +85,8 @@ class EventLog:
                     if filters.matches(subscription.properties.get("filter") or {}, event):
                         rows = [(sequence, subscription.id, "pending", now, now + fault.delay)] * (1 + fault.copies)
                         connection.executemany(
-                            "INSERT INTO deliveries (event, subscription, state, published, due) VALUES (?, ?, ?, ?, ?)",
+                            "INSERT INTO deliveries (event, subscription, state, published, due)"
+                            " VALUES (?, ?, ?, ?, ?)",
                             rows,
                         )
                         self.wake.set()
@@ -94,10 +95,13 @@ class EventLog:
                 self._prune(sequence - KEEP_EVENTS)
 
     def _prune(self, before: int) -> None:
-        pending = "SELECT event FROM deliveries WHERE state = 'pending'"
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM deliveries WHERE event < ? AND state != 'pending'", (before,))
-            connection.execute(f"DELETE FROM events WHERE sequence < ? AND sequence NOT IN ({pending})", (before,))
+            connection.execute(
+                "DELETE FROM events WHERE sequence < ?"
+                " AND sequence NOT IN (SELECT event FROM deliveries WHERE state = 'pending')",
+                (before,),
+            )
 
     def _topics_of(self, source: str) -> list[Topic]:
         if self._topics is None:

@@ -81,14 +81,14 @@ def matches(subscription_filter: Json, event: Json) -> bool:
     ends = subscription_filter.get("subjectEndsWith") or ""
     if not subscription_filter.get("isSubjectCaseSensitive"):
         subject, begins, ends = subject.lower(), begins.lower(), ends.lower()
-    if not (subject.startswith(begins) and subject.endswith(ends)):
+    if not (str(subject).startswith(begins) and str(subject).endswith(ends)):
         return False
     arrays = bool(subscription_filter.get("enableAdvancedFilteringOnArrays"))
     return all(_advanced(f, event, arrays=arrays) for f in subscription_filter.get("advancedFilters") or [])
 
 
 def _advanced(advanced: Json, event: Json, *, arrays: bool) -> bool:
-    operator = advanced["operatorType"]
+    operator = str(advanced["operatorType"])
     value = _lookup(event, advanced["key"])
     if operator in _WITHOUT_VALUES:
         return (value is None) == (operator == "IsNullOrUndefined")

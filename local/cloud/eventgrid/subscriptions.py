@@ -63,7 +63,7 @@ class Subscriptions:
 
     def patch_topic(self, scope: GroupScope, name: str, body: Json) -> Resource:
         resource = self._store.get(self.topic_id(scope, name))
-        changed = {key: body[key] for key in ("tags", "identity") if key in body}
+        changed: Json = {key: body[key] for key in ("tags", "identity") if key in body}
         return self._store.put(resource.id, {**resource.body, **changed})
 
     def delete(self, resource_id: str) -> bool:
@@ -93,7 +93,7 @@ class Subscriptions:
         return resource
 
     async def patch(self, scope: GroupScope, topic: str, name: str, body: Json) -> Resource:
-        """Change parts of a subscription (the parameters of EventSubscriptionUpdateParameters). Raises NotFoundError."""
+        """Change parts of a subscription (EventSubscriptionUpdateParameters). Raises NotFoundError."""
         existing = self._store.get(f"{self.topic_id(scope, topic)}/eventSubscriptions/{name}")
         changed = {key: value for key, value in body.items() if value is not None}
         return await self.put(scope, topic, name, {"properties": {**existing.properties, **changed}})

@@ -47,5 +47,5 @@ class Cluster:
                 turn.set_result(None)
 
     def _size(self) -> int:
-        """No more than this machine has cores; at least one, so that a cluster scaled to zero does not hold jobs for ever."""
+        """No more than this machine has cores; at least one, so that a cluster of size zero holds no job for ever."""
         return max(1, min(self._limit(), os.cpu_count() or 1))

@@ -1,9 +1,9 @@
-"""The driver of a parallel node: `python parallel_driver.py CONFIG.json`. Standard library alone; imports nothing of ours.
+"""The driver of a parallel node: `python parallel_driver.py CONFIG.json`. Standard library alone.
 
-Semantics of Azure ML's parallel run step (learn.microsoft.com, "How to use parallel job in pipeline"): the input's files
-are cut into mini-batches; each worker process calls the entry script's `init()` once and `run(mini_batch)` for each; a
-mini-batch that fails, crashes its worker or takes too long is tried again, and the job fails when more mini-batches
-fail than the threshold allows (-1: any number may).
+Semantics of Azure ML's parallel run step (learn.microsoft.com, "How to use parallel job in pipeline"): the files of the
+input are cut into mini-batches; each worker process calls the entry script's `init()` once and `run(mini_batch)` for
+each; a mini-batch that fails, crashes its worker or takes too long is tried again, and the job fails when more
+mini-batches fail than the threshold allows (-1: any number may).
 """
 
 from __future__ import annotations

@@ -131,7 +131,7 @@ def _node(name: str, body: Json, component: Callable[[str], Json], default_compu
         elif key not in inputs and not declaration.get("optional"):
             raise UserError(f"The node '{name}' has no value for its input '{key}'.")
     given = body.get("outputs") or {}
-    produced = dict.fromkeys(given, {"type": "mlflow_model"}) if kind == "automl" else spec.get("outputs") or {}
+    produced = {key: {"type": "mlflow_model"} for key in given} if kind == "automl" else spec.get("outputs") or {}
     names = dict.fromkeys([*produced, *given])
     outputs = {key: _node_output(given.get(key), produced.get(key) or {}) for key in names}
     variables = {**(spec.get("environment_variables") or {}), **(body.get("environment_variables") or {})}

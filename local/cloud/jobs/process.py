@@ -23,7 +23,17 @@ SYNC_SECONDS = 2.0
 TAIL_LINES, TAIL_CHARACTERS = 30, 4000
 
 # Of this process's environment a node gets these and no others: no keys, no tokens.
-_PASSED_ON = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+_PASSED_ON = (
+    "OPENBLAS_CORETYPE",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "TMPDIR",
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+)
 
 
 def node_environment(

@@ -74,7 +74,7 @@ class Transfer:
             raise UserError(f"The code '{reference}' is empty.")
 
     async def download_input(self, name: str, value: str, given: InputValue, folder: NodeFolder) -> Path | str:
-        """The local file or folder of a data input; for mode Direct the URI itself. Raises UserError when it is empty."""
+        """The local path of a data input; for mode Direct the URI itself. Raises UserError when it is empty."""
         if (given.mode or "").lower() == "direct":
             return self._locations.asset_uri(self._scope, value, given.type)
         found = self._locations.resolve(self._scope, value, given.type)
@@ -90,16 +90,12 @@ class Transfer:
     async def restore_output(self, uri: str, target: Path) -> None:
         """For a mounted output: what lies at its place already is visible to the node."""
         found = self._locations.resolve(self._scope, uri)
-        target.mkdir(parents=True, exist_ok=True)
         await asyncio.to_thread(self._blobs.download, found.container, f"{found.path.rstrip('/')}/", target)
 
     async def upload_output(self, uri: str, path: Path, only: set[Path] | None = None) -> None:
         found = self._locations.resolve(self._scope, uri)
         await self._blobs.ensure([found.container])
-        if path.is_file():
-            await asyncio.to_thread(self._blobs.upload_file, path, found.container, found.path.rstrip("/"))
-        elif path.is_dir():
-            await asyncio.to_thread(self._blobs.upload_folder, path, found.container, found.path, only)
+        await asyncio.to_thread(self._blobs.upload, path, found.container, found.path, only)
 
     async def upload_artifacts(self, run_id: str, path: Path, prefix: str = "") -> None:
         """Upload a file or folder to a run's artifacts, below `prefix`."""

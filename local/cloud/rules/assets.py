@@ -1,7 +1,7 @@
 """Versioned assets: models, data, environments, components and code, with Azure ML's rules of versions.
 
-What may change on an existing version, and what `latest` and the next version are: azure-ai-ml, `_utils/_asset_utils.py`
-and `operations/_{model,data,code,component,environment}_operations.py`.
+What may change on an existing version, and what `latest` and the next version are: azure-ai-ml,
+`_utils/_asset_utils.py` and `operations/_{model,data,code,component,environment}_operations.py`.
 """
 
 from __future__ import annotations
@@ -58,6 +58,10 @@ class Assets:
             _require_unchanged(kind, name, version, existing.properties, properties)
             # What the second request leaves out (a component's spec after archive, say) stays.
             properties = {**existing.properties, **properties}
+        for key in ("tags", "properties", *(("flavors",) if kind.segment == "models" else ())):
+            # The service answers these always; the SDK reads them unasked.
+            properties[key] = properties.get(key) or {}
+        properties["isArchived"] = bool(properties.get("isArchived"))
         properties["provisioningState"] = "Succeeded"
         resource = self._store.put(version_id, {"properties": properties})
         if existing is None:
@@ -88,7 +92,7 @@ class Assets:
         return self._with_versions(self._store.get(scope.child(f"{kind.segment}/{name}")))
 
     def _with_versions(self, container: Resource) -> Json:
-        """A container's document with `latestVersion` (the one created last) and `nextVersion` (the largest number + 1)."""
+        """A container's document with `latestVersion` (created last) and `nextVersion` (the largest number + 1)."""
         versions = self._store.children(f"{container.id}/versions")
         numbers = [int(v.name) for v in versions if v.name.isdigit()]
         document = container.document()

@@ -21,6 +21,10 @@ class Datastores:
         self._store = store
         self._config = config
 
+    @property
+    def _endpoint(self) -> str:
+        return f"127.0.0.1:{self._config.ports['blob']}"
+
     def default_containers(self, scope: WorkspaceScope) -> list[str]:
         """The blob containers that a new workspace needs."""
         return [scope.default_container, ARTIFACT_CONTAINER]
@@ -47,7 +51,7 @@ class Datastores:
                 "datastoreType": "AzureBlob",
                 "accountName": self._config.account_name,
                 "containerName": container,
-                "endpoint": f"127.0.0.1:{self._config.ports['blob']}",
+                "endpoint": self._endpoint,
                 "protocol": "https",
                 "credentials": {"credentialsType": "None"},
                 "serviceDataAccessAuthIdentity": "WorkspaceSystemAssignedIdentity",
@@ -73,6 +77,7 @@ class Datastores:
         credentials = properties.get("credentials") or {"credentialsType": "None"}
         properties["credentials"] = {"credentialsType": credentials.get("credentialsType", "None")}
         properties.setdefault("isDefault", False)
+        properties["endpoint"] = self._endpoint
         return self._store.put(scope.child(f"datastores/{name}"), {"properties": properties})
 
     def container(self, scope: WorkspaceScope, name: str) -> str:

@@ -1,4 +1,4 @@
-"""The cloud's own access to blobs: downloads go to Azurite directly, writes through the proxy, so that they raise events.
+"""The cloud's own access to blobs: reads go to Azurite directly, writes through the proxy, so that they raise events.
 
 The calls block; the event loop runs them in threads.
 """
@@ -104,17 +104,23 @@ class Blobs:
             done = pool.map(lambda name: _download_blob(client, name, _below(target, name[len(prefix) :])), names)
             return sum(done)
 
-    def upload_folder(self, folder: Path, container: str, prefix: str, only: set[Path] | None = None) -> int:
-        """Upload the files below `folder` (or only those named) to `prefix`; answers their number."""
+    def upload(self, path: Path, container: str, target: str, only: set[Path] | None = None) -> int:
+        """Upload one file to the blob `target`, or the files below a folder (or `only` those named) to that prefix.
+
+        Answers the number of files; 0 when there is nothing at `path`.
+        """
+        if path.is_file():
+            _upload(self.proxied.get_container_client(container), path, target.rstrip("/"))
+            return 1
+        return self._upload_folder(path, container, target, only)
+
+    def _upload_folder(self, folder: Path, container: str, prefix: str, only: set[Path] | None) -> int:
         files = sorted(file for file in folder.rglob("*") if file.is_file() and (only is None or file in only))
         base = f"{prefix.rstrip('/')}/" if prefix.strip("/") else ""
         client = self.proxied.get_container_client(container)
         with ThreadPoolExecutor(PARALLEL_TRANSFERS) as pool:
             list(pool.map(lambda f: _upload(client, f, f"{base}{f.relative_to(folder).as_posix()}"), files))
         return len(files)
-
-    def upload_file(self, file: Path, container: str, path: str) -> None:
-        _upload(self.proxied.get_container_client(container), file, path)
 
     def upload_text(self, text: str, container: str, path: str) -> None:
         client = self.proxied.get_container_client(container)

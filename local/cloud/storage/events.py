@@ -63,7 +63,7 @@ def event_data(
     response_headers: Mapping[str, str],
     properties: BlobProperties | None,
 ) -> Json:
-    """The `data` of a blob event. `blob_endpoint` is scheme, host and port of the account; `raw_path` keeps its escapes.
+    """The `data` of a blob event. `blob_endpoint` is the account's scheme, host and port; `raw_path` keeps its escapes.
 
     `properties` is None for a deleted blob, whose event carries neither eTag nor length.
     """

@@ -16,10 +16,9 @@ from local.cloud.rules.ids import ML_PROVIDER, WorkspaceScope
 from local.cloud.rules.jobs import Jobs
 from local.cloud.wire.http import Json, Reply, Request, Route
 
-_HISTORY = (
-    f"/history/v1.0/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{ML_PROVIDER}"
-    "/workspaces/{workspace}"
-)
+_WORKSPACE = f"subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{ML_PROVIDER}/workspaces/{{workspace}}"
+_HISTORY = f"/history/v1.0/{_WORKSPACE}"
+_RESOLVE = f"/data/v1.0/{_WORKSPACE}/dataversion/batchGetResolvedUris"
 
 
 def history_routes(runs: RunStore, jobs: Jobs, log_url: Callable[[str], str]) -> list[Route]:
@@ -61,6 +60,11 @@ def history_routes(runs: RunStore, jobs: Jobs, log_url: Callable[[str], str]) ->
         run = runs.get(str(request.document.get("runId")))
         return Reply({"runMetadata": run_document(run)})
 
+    async def resolve_uris(request: Request) -> Reply:
+        # A run's outputs are named by their URIs here; Azure ML names them by ids of its own.
+        wanted = request.document.get("values") or []
+        return Reply({"values": {uri: {"uri": uri, "type": "uri_folder"} for uri in wanted}})
+
     run = f"{_HISTORY}/runs/{{run}}"
     by_experiment = f"{_HISTORY}/experiments/{{experiment}}/runs/{{run}}"
     sdk = "azure-ai-ml jobs"
@@ -71,6 +75,7 @@ def history_routes(runs: RunStore, jobs: Jobs, log_url: Callable[[str], str]) ->
         Route("PATCH", run, modify, "tags, display name, archived", "REST"),
         Route("PATCH", by_experiment, modify, "tags, display name, archived", f"{sdk}.update, archive, restore"),
         Route("POST", f"{_HISTORY}/rundata", run_data, "run with its outputs", f"{sdk}.download"),
+        Route("POST", _RESOLVE, resolve_uris, "where outputs lie", f"{sdk}.download"),
     ]
 
 

@@ -21,7 +21,7 @@ POLL_HEADERS = {"x-ms-retry-after-ms": POLL_MILLISECONDS}
 
 
 class Operations:
-    """The operations of this process. One that a restart interrupts is unknown afterwards, and its client is told so."""
+    """The operations of this process. One that a restart interrupts is unknown afterwards; its client is told so."""
 
     def __init__(self, base_url: str) -> None:
         self._base_url = base_url

@@ -81,6 +81,11 @@ def platform_routes(config: StackConfig, destinations: Destinations) -> list[Rou
 def open_routes(config: StackConfig, identity: IdentityProvider) -> list[Route]:
     """What needs no token: metadata, discovery, and the identity endpoint, which has secrets of its own."""
 
+    # azure-ai-ml makes a datastore's URL as `https://<account>.blob.<suffix>` (`constants/_common.py`), and no name
+    # below 127.0.0.1 resolves everywhere. With this suffix what it puts in front becomes the URL's user name, which
+    # clients do not send when no password stands beside it.
+    storage_suffix = f"@127.0.0.1:{config.ports['blob']}/{config.account_name}"
+
     async def metadata(request: Request) -> Reply:
         del request
         # azure-ai-ml picks this cloud by itself when resourceManager is a prefix of the metadata URL.
@@ -89,7 +94,7 @@ def open_routes(config: StackConfig, identity: IdentityProvider) -> list[Route]:
                 "name": "LabelLoopLocal",
                 "portal": config.arm_url,
                 "authentication": {"loginEndpoint": config.arm_url, "audiences": [config.arm_url]},
-                "suffixes": {"storage": f"localhost:{config.ports['blob']}"},
+                "suffixes": {"storage": storage_suffix},
                 "resourceManager": f"{config.arm_url}/",
             }
         )

@@ -13,8 +13,8 @@ BROWN: Color = (0.32, 0.2, 0.1)
 
 def apple(canvas: Canvas, rng: np.random.Generator) -> None:
     """One apple, with a stem in its hollow and sometimes a leaf."""
-    skin = hsv(rng.choice([0.99, 0.02, 0.09, 0.15, 0.24, 0.28]), rng.uniform(0.5, 0.9), rng.uniform(0.5, 0.9))
-    blush = hsv(rng.choice([0.98, 0.03, 0.12, 0.25]), rng.uniform(0.5, 0.9), rng.uniform(0.5, 0.9))
+    skin = hsv(float(rng.choice([0.99, 0.02, 0.09, 0.15, 0.24, 0.28])), rng.uniform(0.5, 0.9), rng.uniform(0.5, 0.9))
+    blush = hsv(float(rng.choice([0.98, 0.03, 0.12, 0.25])), rng.uniform(0.5, 0.9), rng.uniform(0.5, 0.9))
     low = rng.uniform(0.8, 0.95)
     half = [
         (0.0, -0.58),
@@ -48,7 +48,7 @@ def apple(canvas: Canvas, rng: np.random.Generator) -> None:
 
 def banana(canvas: Canvas, rng: np.random.Generator) -> None:
     """One banana, or a bunch of two or three that meet at the stem."""
-    ripe = hsv(rng.choice([0.13, 0.15, 0.17, 0.23]), rng.uniform(0.55, 0.9), rng.uniform(0.65, 0.95))
+    ripe = hsv(float(rng.choice([0.13, 0.15, 0.17, 0.23])), rng.uniform(0.55, 0.9), rng.uniform(0.65, 0.95))
     count = int(rng.choice([1, 1, 2, 3]))
     bend = rng.uniform(0.65, 1.0)
     for number in range(count):
@@ -60,13 +60,13 @@ def _one_banana(canvas: Canvas, rng: np.random.Generator, ripe: Color, bend: flo
     t = np.linspace(0, 1, 40)
     theta = np.radians(200 - 180 * t)
     middle = np.stack([0.95 * np.cos(theta), -0.55 + bend * np.sin(theta)], axis=1)
-    middle = turn(middle, angle, (-0.9, -0.85))
+    middle = turn(middle, angle, (-0.9, -0.85)) * 0.82
     # Full in the middle, thin at the stem (the first tenth), blunt at the tip.
-    widths = 0.09 + 0.36 * np.clip((t - 0.08) * 5, 0, 1) ** 0.8 * np.clip((1.01 - t) * 5, 0, 1) ** 0.6
+    widths = 0.08 + 0.3 * np.clip((t - 0.08) * 5, 0, 1) ** 0.8 * np.clip((1.01 - t) * 5, 0, 1) ** 0.6
     body = canvas.area(ribbon(middle, widths))
     canvas.paint(body, ripe, canvas.relief(body, 0.16, 1.4))
-    for offset, shade in ((0.2, 0.86), (-0.12, 1.1)):
-        edge = ribbon(middle, widths * offset * 2)[: len(middle)] if offset > 0 else middle + [0, offset]
+    for share, shade in ((0.4, 0.86), (-0.3, 1.1)):
+        edge = ribbon(middle, widths * share)[: len(middle)]
         ridge = canvas.line(edge[6:-4], 0.02) * body
         canvas.paint(ridge * 0.6, ripe, shade)
     for index in rng.integers(6, 36, rng.integers(0, 9)):

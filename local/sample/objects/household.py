@@ -9,6 +9,7 @@ from local.sample.geometry import Points, box, ellipse, points, spline
 from local.sample.palette import Color, any_color, darker, metal, mix, vivid
 
 PAPER: Color = (0.93, 0.9, 0.82)
+DRINKS: tuple[Color, ...] = ((0.25, 0.14, 0.07), (0.5, 0.3, 0.12), (0.62, 0.45, 0.3), (0.45, 0.5, 0.15))
 INK: Color = (0.15, 0.14, 0.16)
 
 
@@ -156,8 +157,8 @@ def cup(canvas: Canvas, rng: np.random.Generator) -> None:
     inside = canvas.area(ellipse(0, top + 0.01, wide * 0.92, tip * 0.86))
     canvas.paint(inside, darker(color, 0.6))
     if rng.random() < 0.7:
-        drink = rng.choice([(0.25, 0.14, 0.07), (0.5, 0.3, 0.12), (0.62, 0.45, 0.3), (0.45, 0.5, 0.15)])
-        canvas.paint(canvas.area(ellipse(0, top + tip * 0.3, wide * 0.84, tip * 0.55)) * inside, tuple(drink))
+        drink = DRINKS[rng.integers(len(DRINKS))]
+        canvas.paint(canvas.area(ellipse(0, top + tip * 0.3, wide * 0.84, tip * 0.55)) * inside, drink)
 
 
 def _vessel(wide: float, narrow: float, top: float, bottom: float, tip: float, *, round_: bool) -> Points:

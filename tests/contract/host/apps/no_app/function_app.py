@@ -1,0 +1,1 @@
+"""An app folder whose module defines no FunctionApp."""

@@ -1,0 +1,75 @@
+"""The pipelines as they go over the wire."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from shared.datasets import DataSet
+from shared.ledger import Batch
+from shared.pipelines import scoring_pipeline, training_pipeline
+from tests.support import make_settings
+
+ACCOUNT = "https://acct.blob.core.windows.net/"
+DATA_SET = DataSet("abc123", {}, ("a", "b"), {}, ())
+BATCH = Batch("b1", "claimed", "cluster", "many", "multilabel", "3", "models/m/3", "2026-11-24", images=90, shards=3)
+
+
+def train(**settings: object) -> dict[str, Any]:
+    job = training_pipeline("train-1", DATA_SET, "multilabel-data:abc123", make_settings(**settings), account_url=ACCOUNT)
+    return job._to_dict()  # noqa: SLF001 - what the SDK writes as YAML is the same that it sends
+
+
+def score(**changes: Any) -> dict[str, Any]:
+    batch = dataclasses.replace(BATCH, **changes)
+    return scoring_pipeline("score-b1", batch, make_settings(), account_url=ACCOUNT)._to_dict()  # noqa: SLF001
+
+
+def test_training_is_automl_then_register_model_on_the_same_data() -> None:
+    job = train()
+    assert (job["name"], job["experiment_name"]) == ("train-1", "labelloop")
+    assert job["settings"]["default_compute"] == "azureml:gpu-cluster"
+    assert set(job["jobs"]) == {"train", "register_model"}
+    assert job["inputs"]["training_data"]["path"] == "azureml://datastores/labelloop/paths/datasets/abc123/train/"
+    assert job["inputs"]["training_data"]["type"] == "mltable"
+    assert job["inputs"]["data"]["path"] == "azureml:multilabel-data:abc123"
+    register = job["jobs"]["register_model"]["inputs"]
+    assert register["best_model"]["path"] == "${{parent.jobs.train.outputs.best_model}}"
+    assert register["data_set"] == "abc123"
+
+
+def test_one_model_is_one_trial_and_the_timeout_is_set() -> None:
+    node = train(base_models="vits16r224", train_timeout_minutes=90)["jobs"]["train"]
+    assert node["task"] == "image_classification_multilabel"
+    assert node["primary_metric"] == "iou"
+    assert node["limits"]["max_trials"] == 1
+    assert node["limits"]["timeout_minutes"] == 90
+    assert node["training_parameters"]["model_name"] == "vits16r224"
+
+
+@pytest.mark.parametrize(("models", "trials", "expected"), [("vits16r224,resnet50", 1, 2), ("vits16r224", 8, 8)])
+def test_several_models_or_trials_are_a_sweep_that_stops_early(models: str, trials: int, expected: int) -> None:
+    node = train(base_models=models, max_trials=trials, compute_max_nodes=3)["jobs"]["train"]
+    assert node["limits"]["max_trials"] == expected
+    assert node["limits"]["max_concurrent_trials"] == min(3, expected)
+    assert node["sweep"]["sampling_algorithm"] == "random"
+    assert node["sweep"]["early_termination"]["type"] == "bandit"
+    assert len(node["search_space"]) == 1
+
+
+def test_scoring_is_one_parallel_node_over_the_manifest_shards() -> None:
+    job = score()
+    node = job["jobs"]["score_images"]
+    assert node["mini_batch_size"] == "1"
+    assert node["resources"]["instance_count"] == 3
+    assert node["mini_batch_error_threshold"] == -1
+    assert node["retry_settings"] == {"max_retries": 3, "timeout": 1800}
+    assert job["inputs"]["manifest"]["path"] == "azureml://datastores/labelloop/paths/batches/b1/manifest/"
+    assert job["inputs"]["model"]["path"] == "azureml:multilabel:3"
+
+
+def test_no_more_nodes_than_shards_or_than_the_cluster_has() -> None:
+    assert score(shards=1)["jobs"]["score_images"]["resources"]["instance_count"] == 1
+    assert score(shards=100)["jobs"]["score_images"]["resources"]["instance_count"] == 4
