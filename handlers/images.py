@@ -18,10 +18,7 @@ blueprint = func.Blueprint()
 )
 def image_landed(blob: func.InputStream) -> None:
     known = clients()
-    content = blob.read()
-    properties = getattr(blob, "blob_properties", None) or {}
-    arrival = images.Arrival(_path(blob.name or ""), content, str(properties.get("ETag") or ""))
-    images.receive_image(known.blobs, Ledger(known.tables), known.settings, arrival)
+    images.receive_image(known.blobs, Ledger(known.tables), known.settings, _path(blob.name or ""), blob.read())
 
 
 @blueprint.event_grid_trigger("event")

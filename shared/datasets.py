@@ -200,8 +200,13 @@ def register_data_asset(ml: MLClient, data_set: DataSet, export: str, settings: 
     return f"{asset.name}:{asset.version}"
 
 
-def report(data_set: DataSet | None, export: str, *, job: str = "", problems: Sequence[str] = ()) -> dict[str, Any]:
-    """What became of an export, for people: counts by label and split, warnings, the job or the reasons of refusal."""
+def report(
+    data_set: DataSet | None, export: str, *, state: str, job: str = "", problems: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What became of an export, for people: counts by label and split, warnings, the job or what went wrong.
+
+    `state` is training, refused (nothing is started) or failed (it is tried again, a few times).
+    """
     counts: dict[str, Any] = {}
     if data_set:
         counts = {
@@ -217,7 +222,7 @@ def report(data_set: DataSet | None, export: str, *, job: str = "", problems: Se
         }
     return {
         "export": export,
-        "state": "refused" if problems else "training",
+        "state": state,
         "job": job,
         **counts,
         "problems": list(problems),

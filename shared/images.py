@@ -12,7 +12,7 @@ from shared.errors import ImageRejectedError
 from shared.ledger import Image, Ledger, normalised_etag
 
 if TYPE_CHECKING:
-    from azure.storage.blob import BlobServiceClient
+    from azure.storage.blob import BlobClient, BlobServiceClient
     from PIL.Image import Image as PillowImage
 
     from shared.settings import Settings
@@ -108,31 +108,20 @@ def _eight_bit(image: PillowImage) -> PillowImage:
     return Pillow.fromarray((np.clip(pixels / top, 0, 1) * 255).round().astype("uint8"))
 
 
-@dataclass(frozen=True)
-class Arrival:
-    """A blob of the images container as a trigger gave it. `etag` belongs to `content`, or is empty when unknown."""
-
-    path: str
-    content: bytes
-    etag: str
-
-
-def receive_image(blobs: BlobServiceClient, ledger: Ledger, settings: Settings, arrival: Arrival) -> Image | None:
+def receive_image(
+    blobs: BlobServiceClient, ledger: Ledger, settings: Settings, path: str, given: bytes
+) -> Image | None:
     """Check an image that has arrived and make it wait, with its reason when it is rejected.
 
-    Returns None when this content was noted before, or is gone already.
+    `given` is the content that the trigger read. Returns None when this content was noted before, or is gone already.
     """
     from azure.core.exceptions import ResourceNotFoundError
 
-    container, path = settings.images_container, arrival.path
-    content, etag = arrival.content, normalised_etag(arrival.etag)
-    if not etag:
-        # The host did not say which content it gave; only one read tells content and etag together.
-        try:
-            download = blobs.get_blob_client(container, path).download_blob()
-        except ResourceNotFoundError:
-            return None
-        content, etag = download.readall(), normalised_etag(str(download.properties.etag))
+    container = settings.images_container
+    try:
+        content, etag = _content_and_etag(blobs.get_blob_client(container, path), given)
+    except ResourceNotFoundError:
+        return None
     try:
         checked = check_upload(content, settings)
     except ImageRejectedError as rejection:
@@ -144,6 +133,21 @@ def receive_image(blobs: BlobServiceClient, ledger: Ledger, settings: Settings, 
         blobs.get_blob_client(source_container, source_path).upload_blob(checked.prepared, overwrite=True)
     image = Image(container, path, etag, source_container, source_path, source_etag)
     return image if ledger.record_arrival(image) else None
+
+
+def _content_and_etag(blob: BlobClient, given: bytes) -> tuple[bytes, str]:
+    """The blob's content with the etag that belongs to it.
+
+    A blob trigger does not tell the etag: .NET's ETag becomes `{}` in the metadata's JSON
+    (https://github.com/Azure/azure-sdk-for-net/pull/5469). The blob's MD5, where the service has one, shows that it is
+    still the content that the trigger read; else only one read tells both together.
+    """
+    properties = blob.get_blob_properties()
+    known_md5 = bytes(properties.content_settings.content_md5 or b"")
+    if known_md5 == hashlib.md5(given, usedforsecurity=False).digest():
+        return given, normalised_etag(str(properties.etag))
+    download = blob.download_blob()
+    return download.readall(), normalised_etag(str(download.properties.etag))
 
 
 def check_upload(content: bytes, settings: Settings) -> CheckedImage:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ from shared.ledger import normalised_etag
 from shared.locations import read_datastores
 
 if TYPE_CHECKING:
+    from azure.storage.blob import StorageStreamDownloader
+
     from shared.clients import Clients
     from shared.datasets import DataSet
     from shared.settings import Settings
@@ -78,22 +81,27 @@ def train_on_export(clients: Clients, export: LandedExport) -> TrainingOutcome:
         announce_export(clients, LandedExport(export.container, export.path, etag))
         return TrainingOutcome(waits=True)
     name = f"{export.container}/{export.path}"
-    datastores = read_datastores(clients.ml, clients.settings, clients.account_name)
     try:
-        import tempfile
-
-        with tempfile.SpooledTemporaryFile(max_size=8_000_000) as file:
-            download.readinto(file)
-            file.seek(0)
-            data_set = datasets.make_data_set(
-                read_coco(file, name), name, datastores, str(clients.blobs.url), clients.settings
-            )
+        return _train_on(clients, name, download)
     except ExportError as refusal:
         logger.warning("refused: %s", refusal)
-        _write_report(clients, name, datasets.report(None, name, problems=refusal.reasons))
+        _write_report(clients, name, datasets.report(None, name, state="refused", problems=refusal.reasons))
         return TrainingOutcome(problems=tuple(refusal.reasons))
+    except Exception as error:
+        # It will be tried again, and set aside when that fails too; whoever exported must be able to see why.
+        _write_report(clients, name, datasets.report(None, name, state="failed", problems=[str(error)]))
+        raise
+
+
+def _train_on(clients: Clients, name: str, download: StorageStreamDownloader[bytes]) -> TrainingOutcome:
+    datastores = read_datastores(clients.ml, clients.settings, clients.account_name)
+    with tempfile.SpooledTemporaryFile(max_size=8_000_000) as file:
+        download.readinto(file)
+        file.seek(0)
+        images = read_coco(file, name)
+        data_set = datasets.make_data_set(images, name, datastores, str(clients.blobs.url), clients.settings)
     job, created = _train(clients, data_set, name, datastores)
-    _write_report(clients, name, datasets.report(data_set, name, job=job))
+    _write_report(clients, name, datasets.report(data_set, name, state="training", job=job))
     return TrainingOutcome(job=job, created=created)
 
 

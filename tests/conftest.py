@@ -6,6 +6,7 @@ import base64
 import itertools
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -51,6 +52,15 @@ def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], s
 def storage(azurite: Callable[[], str]) -> str:
     """Connection string of an empty storage account."""
     return azurite()
+
+
+@pytest.fixture(autouse=True)
+def _clients_are_closed() -> Iterator[None]:
+    """Close what `tests.support` opened, where a test uses it; importing it here would load ONNX for every test."""
+    yield
+    support = sys.modules.get("tests.support")
+    if support is not None:
+        support.close_clients()
 
 
 @pytest.fixture

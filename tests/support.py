@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import onnx
@@ -14,6 +14,8 @@ from PIL import Image
 
 from shared.clients import Clients
 from shared.inference import CARD_FILE, LABELS_FILE, MODEL_FILE, Preprocessing
+from shared.ledger import Ledger, normalised_etag
+from shared.models import Champion, ModelStore
 from shared.settings import Settings
 
 REQUIRED = {
@@ -30,9 +32,30 @@ def make_settings(**changes: object) -> Settings:
     return Settings.from_environment({**REQUIRED, **environment})
 
 
+_made: list[Clients] = []
+
+
 def make_clients(connection_string: str, **changes: object) -> Clients:
-    """Clients of one storage account."""
-    return Clients(make_settings(**changes), {"DATA_STORAGE": connection_string})
+    """Clients of one storage account, closed at the test's end."""
+    return closed_later(Clients(make_settings(**changes), {"DATA_STORAGE": connection_string}))
+
+
+AnyClients = TypeVar("AnyClients", bound=Clients)
+
+
+def closed_later(clients: AnyClients) -> AnyClients:
+    """Clients that `close_clients` closes. What is only forgotten leaves open sockets, of which Python warns."""
+    _made.append(clients)
+    return clients
+
+
+def close_clients() -> None:
+    """Close the SDK clients of all `Clients` made so far."""
+    while _made:
+        made = vars(_made.pop())
+        for name in ("blobs", "queues", "tables", "event_grid"):
+            if name in made:
+                made.pop(name).close()
 
 
 def encoded(image: Image.Image, file_format: str = "JPEG", **options: Any) -> bytes:
@@ -71,3 +94,31 @@ def write_bundle(folder: Path, labels: tuple[str, ...] = LABELS, *, scale: float
     card = {"labels": list(labels), "thresholds": {}, "preprocessing": Preprocessing().to_json()}
     (folder / CARD_FILE).write_text(json.dumps(card))
     return folder
+
+
+def prepare_storage(clients: Clients) -> Ledger:
+    """The containers, the queues and the ledger, as provisioning makes them."""
+    settings = clients.settings
+    for container in (settings.work_container, settings.images_container, settings.predictions_container):
+        clients.blobs.create_container(container)
+    for queue in ("provision", "label-exports", "job-events"):
+        clients.queues.create_queue(queue)
+    ledger = Ledger(clients.tables)
+    ledger.create()
+    return ledger
+
+
+def promote_bundle(clients: Clients, folder: Path, *, version: str = "1", **options: Any) -> Champion:
+    """Make a tiny model of `write_bundle` the champion."""
+    store = ModelStore(clients.blobs, clients.settings.work_container, clients.settings.model_name)
+    path = store.bundle_path(f"train-{version}")
+    store.upload_bundle(write_bundle(folder / f"bundle-{version}", **options), path)
+    champion = Champion(store.model_name, version, path, "iou", 0.5, f"train-{version}", "2026-11-24T06:00:00+00:00")
+    assert store.promote(champion, store.champion_and_etag()[1])
+    return champion
+
+
+def drop_image(clients: Clients, path: str, content: bytes) -> str:
+    """Upload a blob to the images container; returns its etag, as it stands in the ledger."""
+    blob = clients.blobs.get_blob_client(clients.settings.images_container, path)
+    return normalised_etag(str(blob.upload_blob(content, overwrite=True)["etag"]))

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from local.cloud.certificate import ensure_certificate
 from local.cloud.database import Database
+from local.cloud.errors import BadRequestError
 from local.cloud.eventgrid.delivery import Deliverer
 from local.cloud.eventgrid.destinations import Destinations, handshake
 from local.cloud.eventgrid.events import EventLog
@@ -102,6 +103,11 @@ class Cloud:
 
         def bearer(request: Request) -> None:
             self._identity.require(request.headers.get("authorization"))
+            if request.path.startswith("/subscriptions/") and "api-version" not in request.query:
+                raise BadRequestError(
+                    "The api-version query parameter (?api-version=) is required for all requests.",
+                    code="MissingApiVersionParameter",
+                )
 
         management = [
             *workspace_routes(self._store, self._workspaces, self._computes, self._datastores, self.config),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +61,10 @@ class ResourceStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def transaction(self) -> AbstractContextManager[object]:
+        """Several writes, of runs and events too, that are kept all or none."""
+        return self._database.transaction()
 
     def find(self, resource_id: str) -> Resource | None:
         row = self._database.row("SELECT * FROM resources WHERE key = ?", _key(resource_id))

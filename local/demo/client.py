@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from azure.core.exceptions import HttpResponseError, ServiceRequestError
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError, ServiceRequestError
 from azure.storage.blob import BlobServiceClient
 
 UPLOADS_AT_ONCE = 8
+WORK_CONTAINER = "labelloop"
 
 
 class DemoError(Exception):
@@ -79,6 +80,14 @@ class Client:
         """A blob's content."""
         content: bytes = self.storage.get_blob_client(container, path).download_blob().readall()
         return content
+
+    def report(self, export: str) -> dict[str, Any] | None:
+        """The report on a label export (`<container>/<path>`), or None when it was not looked at yet."""
+        try:
+            report: dict[str, Any] = json.loads(self.read(WORK_CONTAINER, f"exports/{export}.json"))
+        except ResourceNotFoundError:
+            return None
+        return report
 
 
 def wait_for(what: str, look: Callable[[], Any], *, seconds: float, every: float = 0.3) -> Any:

@@ -100,9 +100,11 @@ class Demo:
         with self._clock.step("train, register, promote"):
             job, model = self._await_model()
         batch, alone = self._new[:-1], self._new[-1]
-        with self._clock.step(f"score {len(batch)} new images on the cluster"):
+        with self._clock.step(f"score {len(batch)} new images"):
             self._client.upload(self._images_container, ((image.name, image.file.read_bytes()) for image in batch))
             self._await_rows({image.name for image in batch})
+            for scoring in self._client.get("/api/jobs?kind=scoring")["jobs"]:
+                self._clock.say(f"  on the cluster, by job {scoring['name']}")
         with self._clock.step("score one image alone, in the app"):
             self._client.upload(self._images_container, [(alone.name, alone.file.read_bytes())])
             self._await_rows({image.name for image in self._new})
@@ -163,7 +165,12 @@ class Demo:
 
     def _training_job(self) -> str | None:
         found = self._client.get("/api/jobs?kind=training")["jobs"]
-        return str(found[0]["name"]) if found else None
+        if found:
+            return str(found[0]["name"])
+        report = self._client.report(f"{self._environment['LABELS_CONTAINER']}/{EXPORT_PATH}")
+        if report and report["problems"]:
+            raise DemoError(f"the label export was {report['state']}: {'; '.join(report['problems'])}")
+        return None
 
     def _await_rows(self, images: set[str]) -> list[dict[str, str]]:
         """Wait until each image has a row in some CSV; returns all rows."""

@@ -73,11 +73,13 @@ class Jobs:
         properties["isArchived"] = bool(properties.get("isArchived"))
         properties.setdefault("experimentName", "Default")
         properties["displayName"] = properties.get("displayName") or name
-        self._store.put(job_id, {"properties": properties})
         if self.engine is None:
             raise RuntimeError("the job engine is not connected")
         tags = _texts(properties["tags"])
-        self.engine.submit(scope, name, properties["experimentName"], properties["displayName"], tags, plan)
+        # A job without its runs would neither run nor be refused the next time.
+        with self._store.transaction():
+            self._store.put(job_id, {"properties": properties})
+            self.engine.submit(scope, name, properties["experimentName"], properties["displayName"], tags, plan)
         return self.get(scope, name), True
 
     def _update(self, existing: Resource, properties: Json) -> Json:

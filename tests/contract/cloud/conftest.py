@@ -1,4 +1,4 @@
-"""One real stack for the contract tests: Azurite, the local cloud, and a recorder in the place of the Functions host."""
+"""One real stack for the contract tests: Azurite, the local cloud, and a recorder in place of the Functions host."""
 
 from __future__ import annotations
 

@@ -50,6 +50,18 @@ def one_node(name: str, data: str, text: str = "hello", compute: str = "gpu-clus
     return job
 
 
+def single(component: Any, name: str, **inputs: Any) -> Any:
+    """A pipeline of one component without data."""
+
+    @dsl.pipeline(name="single", default_compute="gpu-cluster")
+    def build():  # type: ignore[no-untyped-def] # as above
+        component(**inputs)
+
+    job = build()
+    job.name, job.experiment_name = name, "contract"
+    return job
+
+
 def two_nodes(name: str, data: str, *, first_arguments: str = "", **options: Any) -> Any:
     """`second` reads what `first` wrote."""
     components = show(arguments=first_arguments), show(**options)

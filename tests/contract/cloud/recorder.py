@@ -33,7 +33,7 @@ class Recorder:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def do_POST(self) -> None:  # noqa: N802 - the name is the base class's
+            def do_POST(self) -> None:
                 query = {k: v[0] for k, v in parse_qs(urlsplit(self.path).query).items()}
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 status, answer = recorder.take(query, dict(self.headers.items()), body)

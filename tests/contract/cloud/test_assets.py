@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from azure.ai.ml import MLClient
-from azure.ai.ml.entities import Data, Environment, Model
+from azure.ai.ml.entities import CommandComponent, Data, Environment, Model
 from azure.ai.ml.exceptions import AssetPathException
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob import ContainerClient
@@ -126,6 +126,24 @@ def test_an_environment_version_cannot_be_redefined(ml: MLClient, unique: Unique
     with pytest.raises(ResourceExistsError, match="cannot be changed"):
         ml.environments.create_or_update(Environment(name=name, version="1", image="mcr.microsoft.com/b:1"))
     assert ml.environments.get(name, "1").image == "mcr.microsoft.com/a:1"
+
+
+def test_a_named_component_gets_versions_and_can_be_archived(ml: MLClient, unique: Unique) -> None:
+    name = unique("component").replace("-", "_")
+
+    def component(command_line: str) -> CommandComponent:
+        return CommandComponent(name=name, command=command_line, environment="azureml:nodes:1")
+
+    ml.environments.create_or_update(Environment(name="nodes", version="1", image="mcr.microsoft.com/azureml/nodes:1"))
+    first = ml.components.create_or_update(component("echo 1"), version="1")
+    second = ml.components.create_or_update(component("echo 2"), version="2")
+    assert (first.version, second.version) == ("1", "2")
+    with pytest.raises(ResourceExistsError, match="cannot be changed"):
+        ml.components.create_or_update(component("echo 3"), version="2")
+    assert ml.components.get(name, label="latest").command == "echo 2"
+    assert name in [each.name for each in ml.components.list()]
+    ml.components.archive(name, version="2")
+    assert ml.components.get(name, label="latest").command == "echo 1"
 
 
 def test_resources_survive_a_restart(stack: RunningStack, ml: MLClient, config: StackConfig, unique: Unique) -> None:

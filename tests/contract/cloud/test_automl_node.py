@@ -1,4 +1,4 @@
-"""An AutoML node, with the local AutoML behind it: trial run, artifacts, best model, and what the next node is given."""
+"""An AutoML node, with the local AutoML behind it: trial, artifacts, best model, and what the next node is given."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from azure.storage.queue import QueueServiceClient
 from local.cloud.identity import IdentityProvider
 from local.config import StackConfig
 from tests.contract.cloud.conftest import RunningStack
+from tests.contract.cloud.recorder import Recorder
 
 
 def get(config: StackConfig, path: str, **headers: str) -> requests.Response:
@@ -77,6 +78,37 @@ def test_management_refuses_a_token_for_storage_and_an_expired_one(config: Stack
         assert response.status_code == 401
 
 
+def test_management_needs_an_api_version(config: StackConfig) -> None:
+    token, _ = IdentityProvider(config).issue(config.arm_url, "client")
+    response = get(config, "/subscriptions/s/resourceGroups/g", Authorization=f"Bearer {token}")
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "MissingApiVersionParameter")
+
+
+def test_the_app_and_the_account_are_resources(config: StackConfig, recorder: Recorder) -> None:
+    token, _ = IdentityProvider(config).issue(config.arm_url, "client")
+    group = f"/subscriptions/{config.subscription_id}/resourceGroups/{config.resource_group}/providers"
+    site = f"{group}/Microsoft.Web/sites/{config.function_app_name}"
+    version = "?api-version=2024-04-01"
+    bearer = f"Bearer {token}"
+    properties = get(config, site + version, Authorization=bearer).json()["properties"]
+    assert properties["defaultHostName"] == f"127.0.0.1:{config.ports['functions']}"
+    keys = requests.post(
+        f"{config.arm_url}{site}/host/default/listKeys{version}",
+        headers={"Authorization": bearer},
+        verify=str(config.certificate),
+        timeout=10,
+    ).json()
+    assert keys == {
+        "masterKey": "m",
+        "functionKeys": {"default": "f"},
+        "systemKeys": {"blobs_extension": "b", "eventgrid_extension": "e"},
+    }
+    account = f"{group}/Microsoft.Storage/storageAccounts/{config.account_name}"
+    endpoints = get(config, account + version, Authorization=bearer).json()["properties"]["primaryEndpoints"]
+    assert endpoints["blob"] == f"{config.storage_url('blob')}/"
+    assert get(config, f"{group}/Microsoft.Web/sites/other{version}", Authorization=bearer).status_code == 404
+
+
 def test_an_unknown_operation_is_refused_by_name(ml: MLClient, config: StackConfig) -> None:
     token, _ = IdentityProvider(config).issue(config.arm_url, "client")
     path = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/vm"
@@ -92,8 +124,9 @@ def test_the_identity_opens_all_three_storage_services(
 ) -> None:
     blobs.create_container("by-identity")
     with QueueServiceClient(config.storage_url("queue"), credential=credential) as queues:
-        queues.create_queue("by-identity").send_message("hello")
-        assert queues.get_queue_client("by-identity").receive_message().content == "hello"
+        queue = queues.create_queue("by-identity")
+        queue.send_message("hello")
+        assert [message.content for message in queue.receive_messages()] == ["hello"]
     with TableServiceClient(config.storage_url("table"), credential=credential) as tables:
         table = tables.create_table("byidentity")
         table.create_entity({"PartitionKey": "p", "RowKey": "r", "value": 1})

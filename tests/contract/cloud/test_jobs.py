@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from azure.ai.ml import Input, MLClient, Output, command, dsl
+from azure.ai.ml import Input, MLClient, Output, command
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.storage.blob import BlobServiceClient, ContainerClient
 
@@ -20,6 +20,7 @@ from tests.contract.cloud.pipelines import (
     one_node,
     parallel,
     read_json,
+    single,
     two_nodes,
 )
 from tests.contract.cloud.recorder import await_true
@@ -88,13 +89,7 @@ def test_a_node_signs_in_with_its_own_identity(ml: MLClient, letters: str, uniqu
         environment=environment(),
     )
 
-    @dsl.pipeline(name="sdk", default_compute="gpu-cluster")
-    def build() -> None:
-        component(model=model)
-
-    job = build()
-    job.name = name
-    ml.jobs.create_or_update(job)
+    ml.jobs.create_or_update(single(component, name, model=model))
     assert await_end(ml, name).status == "Completed"
     assert ml.models.get(model, label="latest").version == "1"
 
@@ -234,7 +229,10 @@ def test_nodes_wait_for_a_free_node_of_the_cluster(ml: MLClient, letters: str, t
     jobs = {unique("full"): tmp_path / f"gate{number}" for number in range(3)}
     for name, gate in jobs.items():
         ml.jobs.create_or_update(one_node(name, letters, arguments=f" --wait-for {gate}"))
-    started = lambda: [n for n, g in jobs.items() if g.with_suffix(".started").exists()]  # noqa: E731
+
+    def started() -> list[str]:
+        return [name for name, gate in jobs.items() if gate.with_suffix(".started").exists()]
+
     size = min(2, os.cpu_count() or 1)
     await_true(lambda: len(started()) == size, "nodes at work")
     waiting = [name for name in jobs if name not in started()]
@@ -297,6 +295,17 @@ def test_what_a_job_wrote_can_be_downloaded(ml: MLClient, letters: str, tmp_path
     ml.jobs.download(run.name, download_path=tmp_path, all=True)
     assert (tmp_path / "artifacts" / "user_logs" / "std_log.txt").read_text() == "given hello\n"
     assert (tmp_path / "named-outputs" / "report" / "report.json").exists()
+
+
+def test_a_node_can_be_made_to_fail(stack: RunningStack, ml: MLClient, letters: str, unique: Unique) -> None:
+    name = unique("faulty")
+    rule = {"service": "compute", "operation": "first", "path": name, "exit_code": 9}
+    stack.admin("PUT", "/faults", json={"value": [rule]})
+    try:
+        ml.jobs.create_or_update(one_node(name, letters))
+        assert "exit code 9" in await_end(ml, name).properties["error"]
+    finally:
+        stack.admin("PUT", "/faults", json={"value": []})
 
 
 def test_node_types_that_are_not_run_here_are_refused_at_submission(ml: MLClient, letters: str, unique: Unique) -> None:

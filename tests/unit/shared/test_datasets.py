@@ -97,9 +97,9 @@ def test_an_image_in_a_container_without_datastore_is_refused() -> None:
 
 
 def test_the_report_tells_counts_or_reasons() -> None:
-    told = report(make(labelled(20, "a", "b")), "c/e.json", job="train-1")
+    told = report(make(labelled(20, "a", "b")), "c/e.json", state="training", job="train-1")
     assert (told["state"], told["job"]) == ("training", "train-1")
     assert sum(told["images"].values()) == 20
     assert told["labels"]["a"] == told["images"]
-    refused = report(None, "c/e.json", problems=["no"])
+    refused = report(None, "c/e.json", state="refused", problems=["no"])
     assert (refused["state"], refused["problems"]) == ("refused", ["no"])

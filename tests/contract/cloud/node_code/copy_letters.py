@@ -1,14 +1,17 @@
-"""An entry script of the contract tests' parallel node. Files named in --crash end their worker, in --slow take too long."""
+"""The entry script of the contract tests' parallel node.
+
+Files named in --crash end their worker; those in --slow take too long, the first time.
+"""
 
 import argparse
 import os
 import time
 from pathlib import Path
 
-STATE = {}
+STATE: dict[str, argparse.Namespace] = {}
 
 
-def init():
+def init() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path)
     parser.add_argument("--crash", default="")
@@ -16,7 +19,7 @@ def init():
     STATE["options"], _ = parser.parse_known_args()
 
 
-def run(mini_batch):
+def run(mini_batch: list[str]) -> list[str]:
     options = STATE["options"]
     for path in map(Path, mini_batch):
         attempts = options.out / f"{path.stem}.{time.time_ns()}.attempt"

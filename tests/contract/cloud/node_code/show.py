@@ -25,7 +25,7 @@ files = {}
 if arguments.data:
     root = Path(arguments.data)
     found = [root] if root.is_file() else sorted(f for f in root.rglob("*") if f.is_file())
-    files = {f.name: f.read_text() for f in found}
+    files = {f.name: f.read_text(errors="replace") for f in found}
 if arguments.report:
     report = {"files": files, "text": arguments.text, "environment": dict(os.environ)}
     Path(arguments.report, "report.json").write_text(json.dumps(report))

@@ -1,0 +1,105 @@
+"""Storage clients whose writes can be watched, killed or robbed of their answers, at the HTTP transport."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from azure.core.exceptions import ServiceResponseError
+from azure.core.pipeline.transport import RequestsTransport
+from azure.data.tables import TableServiceClient
+from azure.storage.blob import BlobServiceClient, LinearRetry
+
+from shared.clients import DATA_STORAGE, Clients
+from shared.settings import Settings
+
+
+class ProcessKilled(BaseException):
+    """The process died here. No handler of errors may see it."""
+
+
+class Writes:
+    """The writes of one process, counted from 1. What happens at them is for a subclass."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def send(self, request: Any, send: Callable[[], Any]) -> Any:
+        """Send one request, through `send`."""
+        if request.method not in {"GET", "HEAD"}:
+            self.count += 1
+            return self.write(request, send)
+        return send()
+
+    def write(self, request: Any, send: Callable[[], Any]) -> Any:
+        """Send one write, the `count`-th."""
+        return send()
+
+
+class KilledAt(Writes):
+    """The process dies before its n-th write, which on storage is the same as right after the one before."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self._number = number
+
+    @property
+    def killed(self) -> bool:
+        return self.count >= self._number
+
+    def send(self, request: Any, send: Callable[[], Any]) -> Any:
+        if self.killed:
+            raise ProcessKilled
+        return super().send(request, send)
+
+    def write(self, request: Any, send: Callable[[], Any]) -> Any:
+        if self.killed:
+            raise ProcessKilled
+        return send()
+
+
+class AnswerLostAt(Writes):
+    """The n-th write is carried out, but its answer is lost. The SDK sends some writes again, and gives up on others."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self._number = number
+
+    def write(self, request: Any, send: Callable[[], Any]) -> Any:
+        answer = send()
+        if self.count == self._number:
+            raise ServiceResponseError("connection aborted")
+        return answer
+
+
+class _Transport(RequestsTransport):
+    def __init__(self, writes: Writes) -> None:
+        super().__init__()
+        self._writes = writes
+
+    def send(self, request: Any, **options: Any) -> Any:  # type: ignore[override] # one of the SDK's two overloads
+        return self._writes.send(request, functools.partial(super().send, request, **options))
+
+
+class UnreliableClients(Clients):
+    """Clients of one storage account whose writes go through `writes`. Retries come without delay."""
+
+    def __init__(self, configured: Settings, connection_string: str, writes: Writes) -> None:
+        super().__init__(configured, {DATA_STORAGE: connection_string})
+        self._connection_string = connection_string
+        self._writes = writes
+
+    @functools.cached_property
+    def blobs(self) -> BlobServiceClient:
+        return BlobServiceClient.from_connection_string(
+            self._connection_string,
+            transport=_Transport(self._writes),
+            retry_policy=LinearRetry(backoff=0, random_jitter_range=0),
+        )
+
+    @functools.cached_property
+    def tables(self) -> TableServiceClient:
+        return TableServiceClient.from_connection_string(
+            self._connection_string, transport=_Transport(self._writes), retry_backoff_factor=0
+        )
