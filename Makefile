@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 SOURCES := function_app.py handlers shared components local tests bench docs
 
-.PHONY: help setup demo run reset test check format generate bench clean
+.PHONY: help setup demo run reset test check format generate bench requirements resolve-cluster clean
 
 help: ## show this
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,20 +46,27 @@ check: setup ## lint, format, types, generated files
 	@$(RUN) -m ruff format --check $(SOURCES)
 	@$(RUN) -m mypy
 	@$(RUN) -m mypy --python-version 3.11 shared components
-	@$(RUN) docs/generate.py --check
+	@$(RUN) -m docs.generate --check
 
 format: setup ## format the code
 	@$(RUN) -m ruff check --fix $(SOURCES)
 	@$(RUN) -m ruff format $(SOURCES)
 
 generate: setup ## write the files that are derived from code
-	@$(RUN) docs/generate.py
+	@$(RUN) -m docs.generate
 
 requirements: ## compile the pinned requirements
 	@$(RUN) -m uv pip compile --quiet --no-emit-index-url --no-annotate --custom-compile-command "make requirements" \
 	  --python-version 3.13 --universal -o requirements.txt pyproject.toml
 	@$(RUN) -m uv pip compile --quiet --no-emit-index-url --no-annotate --custom-compile-command "make requirements" \
 	  --python-version 3.13 --universal --constraint requirements.txt --group dev -o requirements-dev.txt pyproject.toml
+
+bench: setup ## run the benchmarks
+	@$(RUN) -m bench.cold_start
+
+resolve-cluster: ## check that the pins of the cluster's environment fit together
+	@$(RUN) -c "import yaml; print(*yaml.safe_load(open('components/environment.yaml'))['dependencies'][-1]['pip'], sep='\n')" \
+	  | $(RUN) -m uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_28 - > /dev/null
 
 clean: ## delete what was installed and all local state
 	@rm -rf $(VENV) node_modules .local

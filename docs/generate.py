@@ -1,5 +1,5 @@
 """Writes what is derived from code: `local.settings.example.json`, the README's table of settings and the local
-cloud's coverage table. `python docs/generate.py` writes them; with `--check` it fails when one is out of date.
+cloud's coverage table. `python -m docs.generate` writes them; with `--check` it fails when one is out of date.
 """
 
 from __future__ import annotations
@@ -10,11 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
 from shared.settings import Settings, environment_name
 
+ROOT = Path(__file__).resolve().parent.parent
 TABLE_START, TABLE_END = "<!-- settings: docs/generate.py -->", "<!-- /settings -->"
 
 
@@ -36,7 +34,7 @@ def settings_table() -> str:
     lines = ["| setting | default | what it is |", "|---|---|---|"]
     for field in dataclasses.fields(Settings):
         default = field.metadata["default"]
-        shown = "required" if default is None else f"`{default}`" if default else "–"
+        shown = "required" if default is None else f"`{default}`" if default else "-"
         lines.append(f"| `{environment_name(field)}` | {shown} | {field.metadata['about']} |")
     return "\n".join(lines)
 

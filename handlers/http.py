@@ -16,7 +16,7 @@ Handler = Callable[[func.HttpRequest], func.HttpResponse]
 
 logger = logging.getLogger(__name__)
 
-TITLES = {400: "Bad Request", 404: "Not Found", 409: "Conflict", 413: "Content Too Large", 503: "Service Unavailable"}
+TITLES = {400: "Bad Request", 404: "Not Found", 500: "Internal Server Error", 503: "Service Unavailable"}
 STATUS = {
     errors.InvalidRequestError: 400,
     errors.ExportError: 400,
@@ -48,6 +48,11 @@ def problem(status: int, detail: str, field: str | None = None) -> func.HttpResp
     )
 
 
+def is_azure_error(error: Exception) -> bool:
+    """Whether an SDK raised it. Told by its class's module, so that no SDK is loaded for it."""
+    return any(base.__module__ == "azure.core.exceptions" for base in type(error).__mro__)
+
+
 def answering(handler: Handler) -> Handler:
     """Turn the errors meant for people into problem documents. Anything else is a defect: the host answers 500."""
 
@@ -60,5 +65,10 @@ def answering(handler: Handler) -> Handler:
             if status == 500:
                 logger.exception("%s %s", req.method, req.url.partition("?")[0])
             return problem(status, str(error), getattr(error, "field", None))
+        except Exception as error:
+            if not is_azure_error(error):
+                raise
+            logger.exception("%s %s", req.method, req.url.partition("?")[0])
+            return problem(503, f"Azure does not answer as it should ({type(error).__name__}); is it provisioned?")
 
     return wrapper

@@ -26,7 +26,8 @@ def image_too_large(event: func.EventGridEvent) -> None:
     known = clients()
     blob = blob_event(event)
     reason = images.too_large(blob.size, known.settings)
-    images.reject_image(Ledger(known.tables), known.settings, blob.path, blob.etag, reason)
+    rejection = images.Rejection(blob.path, blob.etag, reason)
+    images.reject_image(known.blobs, Ledger(known.tables), known.settings, rejection)
 
 
 @blueprint.queue_trigger("message", "webjobs-blobtrigger-poison", DATA_STORAGE)
@@ -35,7 +36,8 @@ def image_poisoned(message: func.QueueMessage) -> None:
     poison = json.loads(message.get_body())
     if poison["ContainerName"] == known.settings.images_container:
         reason = "the image could not be taken in; the app's log says why"
-        images.reject_image(Ledger(known.tables), known.settings, poison["BlobName"], poison["ETag"], reason)
+        rejection = images.Rejection(poison["BlobName"], poison["ETag"], reason)
+        images.reject_image(known.blobs, Ledger(known.tables), known.settings, rejection)
 
 
 def _path(name: str) -> str:

@@ -7,6 +7,7 @@ import azure.functions as func
 
 from shared import batches
 from shared.clients import DATA_STORAGE, clients
+from shared.cluster import ENDED_STATUSES
 from shared.ledger import Ledger
 from shared.provisioning import JOB_EVENTS_QUEUE
 
@@ -14,7 +15,6 @@ blueprint = func.Blueprint()
 
 # https://learn.microsoft.com/azure/event-grid/event-schema-machine-learning
 _SUBJECT = re.compile(r"experiments/[^/]+/runs/(?P<run>[^/]+)")
-_ENDED = {"Completed", "Failed", "Canceled"}
 
 
 @blueprint.event_grid_trigger("event")
@@ -23,7 +23,7 @@ def job_changed(event: func.EventGridEvent) -> None:
     match = _SUBJECT.fullmatch(event.subject or "")
     run = str(data.get("runId") or (match["run"] if match else ""))
     # Steps and trials raise events too; a pipeline's own run has the pipeline's name.
-    ended = data.get("runStatus", "Completed") in _ENDED
+    ended = data.get("runStatus", "Completed") in ENDED_STATUSES
     if ended and run.startswith(batches.JOB_PREFIX):
         clients().queue(JOB_EVENTS_QUEUE).send_message(json.dumps({"job": run}))
 

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 GRACE_SECONDS = 5.0
+POLL_SECONDS = 0.1
 
 
 def start_guarded(
@@ -48,31 +49,35 @@ def stop(process: subprocess.Popen[bytes], timeout: float = GRACE_SECONDS + 2) -
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
-    for number, wait in ((signal.SIGTERM, GRACE_SECONDS), (signal.SIGKILL, None)):
+    """Ask the command to end, then make it; whatever it left in its group goes too."""
+    if process.poll() is None:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
+            os.killpg(process.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(wait)
-    # The command itself is gone; whatever it left in its group goes too.
+            process.wait(GRACE_SECONDS)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def main(command: list[str]) -> int:
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+    ending = threading.Event()
 
     def parent_gone() -> None:
         while os.read(0, 1024):
             pass
-        _end_group(process)
+        ending.set()
 
+    # A handler may interrupt any line of the main thread, so it only says what is to be done.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: _end_group(process))
+        signal.signal(number, lambda *_: ending.set())
     threading.Thread(target=parent_gone, daemon=True).start()
-    code = process.wait()
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    return code
+    while process.poll() is None:
+        if ending.wait(POLL_SECONDS):
+            break
+    _end_group(process)
+    return process.returncode
 
 
 if __name__ == "__main__":

@@ -94,10 +94,6 @@ class Stack:
             "PREDICTIONS_CONTAINER": settings["PREDICTIONS_CONTAINER"],
         }
 
-    def kill(self, name: str) -> None:
-        """Kill one part as a crash would (tests do); the watch starts it again."""
-        self._processes[name].kill()
-
     def _start(self, name: str) -> None:
         commands = {"azurite": _azurite_command, "cloud": _cloud_command, "host": self._host_command}
         environment = {**_base_environment(), **self.config.identity_environment()}

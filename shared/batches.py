@@ -11,10 +11,12 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import hashlib
+import json
 import logging
 import math
 import tempfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,6 +29,7 @@ from shared.scoring import (
     Outcome,
     manifest_path,
     part_path,
+    read_lines,
     read_manifest,
     score_shard,
     write_part,
@@ -45,6 +48,7 @@ LEASE_SECONDS = 60
 MIN_SHARD_IMAGES, MAX_SHARD_IMAGES = 16, 512
 # So many shards a node: enough that nodes finish together, few enough that starting one costs little.
 SHARDS_PER_NODE = 2
+SPOOL_BYTES = 8_000_000
 
 logger = logging.getLogger(__name__)
 
@@ -77,16 +81,30 @@ def decide(waiting: WaitingImages, settings: Settings, *, has_model: bool) -> De
 
 
 def dispatch(clients: Clients, ledger: Ledger) -> None:
-    """Bring every open batch forward, then make batches of what waits."""
+    """Bring every open batch forward, then make batches of what waits. No effect before provisioning.
+
+    A batch that fails keeps none of the others back; the failures are raised together at the end.
+    """
+    failures: list[Exception] = []
     with _dispatcher_lease(clients) as lease:
         if lease is None:
             return
         for batch in ledger.open_batches():
             lease.renew()
-            _bring_forward(clients, ledger, batch)
+            _attempt(clients, ledger, batch, failures)
         while (new := _new_batch(clients, ledger)) is not None:
             lease.renew()
-            _bring_forward(clients, ledger, new)
+            _attempt(clients, ledger, new, failures)
+    if failures:
+        raise ExceptionGroup(f"{len(failures)} batches could not be brought forward", failures)
+
+
+def _attempt(clients: Clients, ledger: Ledger, batch: Batch, failures: list[Exception]) -> None:
+    try:
+        _bring_forward(clients, ledger, batch)
+    except Exception as error:
+        logger.exception("batch %s could not be brought forward; the next tick tries again", batch.id)
+        failures.append(error)
 
 
 def settle_job(clients: Clients, ledger: Ledger, job: str) -> None:
@@ -105,17 +123,19 @@ def model_store(clients: Clients) -> ModelStore:
 
 @contextlib.contextmanager
 def _dispatcher_lease(clients: Clients) -> Iterator[BlobLeaseClient | None]:
-    """The lease that one dispatcher holds; None when another holds it."""
+    """The lease that one dispatcher holds; None when another holds it, or nothing is provisioned yet."""
     from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 
     blob = clients.blobs.get_blob_client(clients.settings.work_container, LEASE_PATH)
     try:
         lease = blob.acquire_lease(LEASE_SECONDS)
-    except ResourceNotFoundError:
-        with contextlib.suppress(ResourceExistsError):
-            blob.upload_blob(b"", overwrite=False)
-        lease = blob.acquire_lease(LEASE_SECONDS)
     except ResourceExistsError:
+        yield None
+        return
+    except ResourceNotFoundError:
+        # The lock's blob or its container is missing; when it is the blob, the next tick finds it.
+        with contextlib.suppress(ResourceExistsError, ResourceNotFoundError):
+            blob.upload_blob(b"", overwrite=False)
         yield None
         return
     try:
@@ -179,27 +199,27 @@ def _bring_forward(clients: Clients, ledger: Ledger, batch: Batch) -> None:
         logger.info("batch %s is in other hands: %s", batch.id, error)
         current = ledger.batch(batch.id)
         if current is None or current.state == "done":
-            _release_stragglers(ledger, batch)
-
-
-def _release_stragglers(ledger: Ledger, batch: Batch) -> None:
-    """Images that a stalled dispatcher claimed after the manifest was written wait again."""
-    ledger.settle(batch.id, [Settlement(image, "waiting") for image in ledger.members(batch.id)])
+            ledger.release(batch.id)
 
 
 def _write_manifest(clients: Clients, ledger: Ledger, batch: Batch) -> Batch:
-    """Write the claimed images as shards, in the order of their keys, so that writing them again gives the same."""
+    """Write the claimed images as shards, in the order of their keys. The folder is named by them, so that a stalled
+    dispatcher that wakes up late writes beside the manifest in use, not over it.
+    """
     members = sorted(ledger.members(batch.id), key=lambda image: image.key)
     if not members:
         ledger.close_batch(batch)
         raise ConcurrentUpdateError(f"batch {batch.id} got no images; other batches have them")
+    digest = hashlib.sha256("\n".join(image.key for image in members).encode()).hexdigest()[:8]
+    folder = f"batches/{batch.id}/{digest}/"
     size = shard_size(len(members), clients.settings)
     for shard, start in enumerate(range(0, len(members), size)):
         rows = [_manifest_row(image) for image in members[start : start + size]]
         content = "".join(row.to_json() + "\n" for row in rows).encode()
-        path = manifest_path(batch.id, shard)
-        clients.blobs.get_blob_client(clients.settings.work_container, path).upload_blob(content, overwrite=True)
-    return ledger.advance(batch, state="claimed", images=len(members), shards=math.ceil(len(members) / size))
+        blob = clients.blobs.get_blob_client(clients.settings.work_container, manifest_path(folder, shard))
+        blob.upload_blob(content, overwrite=True)
+    shards = math.ceil(len(members) / size)
+    return ledger.advance(batch, state="claimed", images=len(members), shards=shards, folder=folder)
 
 
 def shard_size(images: int, settings: Settings) -> int:
@@ -224,110 +244,156 @@ def _score_inline(clients: Clients, batch: Batch) -> None:
     container = clients.settings.work_container
     classifier = classifiers.get(model_store(clients), batch.model_path)
     for shard in range(batch.shards):
-        rows = _read_shard(clients.blobs, container, batch.id, shard)
-        write_part(clients.blobs, container, part_path(batch.id, shard), score_shard(clients.blobs, classifier, rows))
+        rows = _read_shard(clients.blobs, container, batch, shard)
+        part = part_path(batch.folder, shard)
+        write_part(clients.blobs, container, part, score_shard(clients.blobs, classifier, rows))
 
 
 def _submit(clients: Clients, ledger: Ledger, batch: Batch) -> Batch:
     from shared.pipelines import scoring_pipeline
 
-    job = scoring_pipeline(f"{JOB_PREFIX}{batch.id}", batch, clients.settings, account_url=str(clients.blobs.url))
+    job = scoring_pipeline(f"{JOB_PREFIX}{batch.id}", batch, clients.settings, account_url=clients.account_url)
     job.tags = {KIND_TAG: SCORING, "batch": batch.id, "images": str(batch.images)}
     submit_once(clients, job)
     logger.info("batch %s: submitted job %s", batch.id, job.name)
     return ledger.advance(batch, state="submitted", job=str(job.name))
 
 
-@dataclass
-class _Tally:
-    predicted: int = 0
-    errors: int = 0
-    retried: int = 0
+@dataclass(frozen=True)
+class _Result:
+    """How one image of a batch ended. Without an `outcome` it goes into a later batch."""
+
+    manifest_row: ManifestRow
+    outcome: Outcome | None
+
+    @property
+    def state(self) -> str:
+        if self.outcome is None:
+            return "waiting"
+        if self.manifest_row.error:
+            return "rejected"
+        return "failed" if self.outcome.error else "scored"
+
+    def to_json(self) -> str:
+        outcome = self.outcome.__dict__ if self.outcome else None
+        return json.dumps({"manifest_row": self.manifest_row.__dict__, "outcome": outcome})
+
+    @classmethod
+    def from_json(cls, line: str) -> _Result:
+        values = json.loads(line)
+        outcome = Outcome.from_json(json.dumps(values["outcome"])) if values["outcome"] else None
+        return cls(ManifestRow(**values["manifest_row"]), outcome)
 
 
 def _finish(clients: Clients, ledger: Ledger, batch: Batch, *, job_error: str) -> None:
-    """Check the parts against the manifest, write the files, settle every image, and close the batch."""
+    """Check the parts against the manifest, write the files, settle every image, and close the batch.
+
+    What is found is sealed first, in one blob that is never written again: files and ledger rest on it alone, however
+    often, by whomever, and however late this is carried out.
+    """
     settings = clients.settings
-    labels = classifiers.get(model_store(clients), batch.model_path).labels
-    tally = _Tally()
-    files = tuple(_file_path(batch, suffix) for suffix in settings.prediction_formats)
-    for suffix, path in zip(settings.prediction_formats, files, strict=True):
-        tally = _Tally()
-        with tempfile.SpooledTemporaryFile(max_size=8_000_000) as file:
-            rows = (row for row, _ in _results(clients, batch, files[0], job_error, tally) if row)
-            WRITERS[suffix](rows, labels, file)
-            if tally.predicted + tally.errors:
+    labels = model_store(clients).labels(batch.model_path)
+    with _sealed_results(clients, batch, job_error) as sealed:
+        count = Counter(result.state for result in sealed())
+        rows_expected = count.total() - count["waiting"]
+        files = tuple(_file_path(batch, suffix) for suffix in settings.prediction_formats) if rows_expected else ()
+        for suffix, path in zip(settings.prediction_formats, files, strict=False):
+            with tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES) as file:
+                WRITERS[suffix](_rows(batch, sealed()), labels, file)
                 file.seek(0)
                 blob = clients.blobs.get_blob_client(settings.predictions_container, path)
                 blob.upload_blob(file, overwrite=True)
-    written = files if tally.predicted + tally.errors else ()
-    batch = ledger.advance(batch, files=written, predicted=tally.predicted, errors=tally.errors, retried=tally.retried)
-    results = _results(clients, batch, files[0], job_error, _Tally())
-    ledger.settle(batch.id, (settlement for _, settlement in results))
-    _release_stragglers(ledger, batch)
+        errors = count["failed"] + count["rejected"]
+        batch = ledger.advance(batch, files=files, predicted=count["scored"], errors=errors, retried=count["waiting"])
+        ledger.settle(batch.id, _settlements(settings, files, sealed()))
+    # Images that a stalled dispatcher claimed after the manifest was written.
+    ledger.release(batch.id)
     ledger.close_batch(batch)
     logger.info(
         "batch %s: %d predicted, %d errors, %d go into a later batch; %s",
-        batch.id,
-        tally.predicted,
-        tally.errors,
-        tally.retried,
-        ", ".join(written) or "no file",
+        *(batch.id, batch.predicted, batch.errors, batch.retried, ", ".join(files) or "no file"),
     )
 
 
-def _results(
-    clients: Clients, batch: Batch, file: str, job_error: str, tally: _Tally
-) -> Iterator[tuple[PredictionRow | None, Settlement]]:
-    """Each image of the manifest, once: its row (None when it goes into a later batch) and how it is settled.
+@contextlib.contextmanager
+def _sealed_results(clients: Clients, batch: Batch, job_error: str) -> Iterator[Callable[[], Iterator[_Result]]]:
+    """The batch's results, sealed by the first who asks for them; the value gives them anew at each call."""
+    from azure.core.exceptions import ResourceExistsError
 
-    It rests on the manifest and the parts alone, so that a step carried out again, even by two workers at once, writes
-    the same file.
-    """
+    blob = clients.blobs.get_blob_client(clients.settings.work_container, f"{batch.folder}result.jsonl")
+    with tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES) as file:
+        for result in _results(clients, batch, job_error):
+            file.write(result.to_json().encode() + b"\n")
+        file.seek(0)
+        try:
+            blob.upload_blob(file, overwrite=False)
+        except ResourceExistsError:
+            file.seek(0)
+            file.truncate()
+            blob.download_blob().readinto(file)
+
+        def read() -> Iterator[_Result]:
+            file.seek(0)
+            return (_Result.from_json(line.decode()) for line in file)
+
+        yield read
+
+
+def _results(clients: Clients, batch: Batch, job_error: str) -> Iterator[_Result]:
+    """Each image of the manifest, once, with what the parts say of it."""
     container = clients.settings.work_container
-    model = f"{batch.model_name}:{batch.model_version}"
     for shard in range(batch.shards):
-        outcomes = _read_part(clients.blobs, container, batch.id, shard)
-        for manifest_row in _read_shard(clients.blobs, container, batch.id, shard):
-            image = _image(clients.settings.images_container, manifest_row)
-            outcome = outcomes.get(manifest_row.key)
-            if outcome is None and not manifest_row.error and image.attempts + 1 < clients.settings.max_attempts:
-                tally.retried += 1
-                yield None, Settlement(image, "waiting")
-                continue
-            if outcome is None:
-                error = manifest_row.error or job_error or "the scoring job gave no result for this image"
-                outcome = Outcome(manifest_row.key, (), (), "", error)
-            if outcome.error:
-                tally.errors += 1
-            else:
-                tally.predicted += 1
-            row = PredictionRow(
-                manifest_row.image, outcome.labels, outcome.probabilities, model, outcome.scored_at, outcome.error
+        outcomes = _read_part(clients.blobs, container, batch, shard)
+        for row in _read_shard(clients.blobs, container, batch, shard):
+            outcome = outcomes.get(row.key)
+            if outcome is None and (row.error or row.attempts + 1 >= clients.settings.max_attempts):
+                error = row.error or job_error or "the scoring job gave no result for this image"
+                outcome = Outcome(row.key, (), (), "", error)
+            yield _Result(row, outcome)
+
+
+def _rows(batch: Batch, results: Iterable[_Result]) -> Iterator[PredictionRow]:
+    model = f"{batch.model_name}:{batch.model_version}"
+    for result in results:
+        outcome = result.outcome
+        if outcome is not None:
+            yield PredictionRow(
+                result.manifest_row.image,
+                outcome.labels,
+                outcome.probabilities,
+                model,
+                outcome.scored_at,
+                outcome.error,
             )
-            state = "rejected" if manifest_row.error else "failed" if outcome.error else "scored"
-            yield row, Settlement(image, state, outcome.error, file)
 
 
-def _image(container: str, row: ManifestRow) -> Image:
-    etag = row.key.partition(":")[2]
-    return Image(container, row.image, etag, row.container, row.path, row.etag, row.error, row.attempts)
+def _settlements(settings: Settings, files: tuple[str, ...], results: Iterable[_Result]) -> Iterator[Settlement]:
+    for result in results:
+        row = result.manifest_row
+        etag = row.key.partition(":")[2]
+        image = Image(
+            settings.images_container, row.image, etag, row.container, row.path, row.etag, row.error, row.attempts
+        )
+        if result.outcome is None:
+            yield Settlement(image, result.state)
+        else:
+            yield Settlement(image, result.state, result.outcome.error, files[0])
 
 
 def _file_path(batch: Batch, suffix: str) -> str:
     return f"{dt.datetime.fromisoformat(batch.created):%Y/%m/%d}/{batch.id}.{suffix}"
 
 
-def _read_shard(blobs: BlobServiceClient, container: str, batch: str, shard: int) -> list[ManifestRow]:
-    content = blobs.get_blob_client(container, manifest_path(batch, shard)).download_blob().readall()
+def _read_shard(blobs: BlobServiceClient, container: str, batch: Batch, shard: int) -> list[ManifestRow]:
+    content = blobs.get_blob_client(container, manifest_path(batch.folder, shard)).download_blob().readall()
     return read_manifest(content.decode())
 
 
-def _read_part(blobs: BlobServiceClient, container: str, batch: str, shard: int) -> dict[str, Outcome]:
+def _read_part(blobs: BlobServiceClient, container: str, batch: Batch, shard: int) -> dict[str, Outcome]:
     from azure.core.exceptions import ResourceNotFoundError
 
     try:
-        content = blobs.get_blob_client(container, part_path(batch, shard)).download_blob().readall()
+        content = blobs.get_blob_client(container, part_path(batch.folder, shard)).download_blob().readall()
     except ResourceNotFoundError:
         return {}
-    return {each.key: each for each in map(Outcome.from_json, content.decode().splitlines())}
+    return {each.key: each for each in map(Outcome.from_json, read_lines(content.decode()))}

@@ -7,9 +7,9 @@ import json
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from shared.errors import SettingsError
+from shared.locations import account_name
 from shared.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -149,10 +149,12 @@ class Clients:
     @property
     def account_name(self) -> str:
         """Name of the data account."""
-        name: str | None = self.blobs.account_name
-        if name:
-            return name
-        return urlsplit(self.blobs.url).path.strip("/")
+        return account_name(self.blobs)
+
+    @property
+    def account_url(self) -> str:
+        """The data account's blob endpoint, without the SAS that a connection string may bring."""
+        return str(self.blobs.url).partition("?")[0]
 
     @property
     def account_resource_id(self) -> str:

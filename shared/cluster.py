@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 CODE_PACKAGES = ("components", "shared")
 CONDA_FILE = ROOT / "components" / "environment.yaml"
-# A curated base: https://learn.microsoft.com/azure/machine-learning/concept-prebuilt-docker-images-inference
-BASE_IMAGE = "mcr.microsoft.com/azureml/openmpi5.0-cuda12.4-ubuntu22.04:latest"
+# A curated base (https://github.com/Azure/AzureML-Containers). onnxruntime brings its own CUDA and cuDNN.
+BASE_IMAGE = "mcr.microsoft.com/azureml/openmpi4.1.0-cuda11.8-cudnn8-ubuntu22.04:latest"
 ENVIRONMENT_NAME = "labelloop-cluster"
 KIND_TAG = "labelloop"
 # A job in any other status may still do something.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
+import threading
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,6 +26,8 @@ READ_AS_IT_IS = {("JPEG", "RGB"), ("JPEG", "L"), ("PNG", "RGB"), ("PNG", "L"), (
 EXIF_ORIENTATION = 0x0112
 PREPARED_FOLDER = "prepared"
 PREPARED_JPEG_QUALITY = 95
+LARGE_PIXELS = 20_000_000
+_large = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,10 @@ def check_image(content: bytes, *, max_megapixels: int) -> CheckedImage:
             as_it_is = (image.format or "", image.mode) in READ_AS_IT_IS and (
                 image.getexif().get(EXIF_ORIENTATION, 1) in {0, 1}
             )
-            image.load()
-            prepared = None if as_it_is else _converted(image)
+            # Large images are decoded one at a time: several at once could exhaust the instance's memory.
+            with _large if width * height > LARGE_PIXELS else contextlib.nullcontext():
+                image.load()
+                prepared = None if as_it_is else _converted(image)
     except UnidentifiedImageError:
         raise ImageRejectedError("not an image; taken are " + ", ".join(FORMATS)) from None
     except Pillow.DecompressionBombError:
@@ -103,9 +109,10 @@ def _eight_bit(image: PillowImage) -> PillowImage:
     import numpy as np
     from PIL import Image as Pillow
 
-    pixels = np.asarray(image, dtype=np.float64)
+    pixels = np.array(image, dtype=np.float32)
     top = 65535.0 if image.mode.startswith("I") else max(float(pixels.max()), 1e-9)
-    return Pillow.fromarray((np.clip(pixels / top, 0, 1) * 255).round().astype("uint8"))
+    pixels *= np.float32(255 / top)
+    return Pillow.fromarray(np.clip(pixels, 0, 255, out=pixels).round(out=pixels).astype("uint8"))
 
 
 def receive_image(
@@ -125,14 +132,13 @@ def receive_image(
     try:
         checked = check_upload(content, settings)
     except ImageRejectedError as rejection:
-        return reject_image(ledger, settings, path, etag, str(rejection))
+        return reject_image(blobs, ledger, settings, Rejection(path, etag, str(rejection)))
     source_container, source_path, source_etag = container, path, etag
     if checked.prepared is not None:
         source_container, source_etag = settings.work_container, ""
         source_path = f"{PREPARED_FOLDER}/{hashlib.sha256(content).hexdigest()[:40]}.jpg"
         blobs.get_blob_client(source_container, source_path).upload_blob(checked.prepared, overwrite=True)
-    image = Image(container, path, etag, source_container, source_path, source_etag)
-    return image if ledger.record_arrival(image) else None
+    return _record(blobs, ledger, Image(container, path, etag, source_container, source_path, source_etag))
 
 
 def _content_and_etag(blob: BlobClient, given: bytes) -> tuple[bytes, str]:
@@ -157,11 +163,33 @@ def check_upload(content: bytes, settings: Settings) -> CheckedImage:
     return check_image(content, max_megapixels=settings.max_image_megapixels)
 
 
-def reject_image(ledger: Ledger, settings: Settings, path: str, etag: str, reason: str) -> Image | None:
+@dataclass(frozen=True)
+class Rejection:
+    """A content of an image that will not be scored, and why."""
+
+    path: str
+    etag: str
+    reason: str
+
+
+def reject_image(blobs: BlobServiceClient, ledger: Ledger, settings: Settings, rejection: Rejection) -> Image | None:
     """Make an image wait for the row that reports its rejection. Returns None when this content was noted before."""
-    container = settings.images_container
-    image = Image(container, path, normalised_etag(etag), container, path, normalised_etag(etag), error=reason)
-    return image if ledger.record_arrival(image) else None
+    container, etag = settings.images_container, normalised_etag(rejection.etag)
+    image = Image(container, rejection.path, etag, container, rejection.path, etag, error=rejection.reason)
+    return _record(blobs, ledger, image)
+
+
+def _record(blobs: BlobServiceClient, ledger: Ledger, image: Image) -> Image | None:
+    from azure.core.exceptions import ResourceNotFoundError
+
+    def current_etag() -> str | None:
+        try:
+            properties = blobs.get_blob_client(image.container, image.path).get_blob_properties()
+        except ResourceNotFoundError:
+            return None
+        return normalised_etag(str(properties.etag))
+
+    return image if ledger.record_arrival(image, current_etag) else None
 
 
 def too_large(size: int, settings: Settings) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MODEL_FILE, LABELS_FILE, CARD_FILE = "model.onnx", "labels.json", "card.json"
 BATCH_SIZE = 16
+MAX_RESIZED = 4096
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,15 @@ def preprocess(image: PillowImage, how: Preprocessing) -> NDArray[np.float32]:
     scale = how.resize / min(width, height)
     # torchvision's Resize truncates the longer side; the shorter one is exact.
     size = (how.resize, int(height * scale)) if width <= height else (int(width * scale), how.resize)
-    resized = image.resize(size, Pillow.Resampling.BILINEAR)
     left, top = round((size[0] - how.crop) / 2), round((size[1] - how.crop) / 2)
-    cropped = resized.crop((left, top, left + how.crop, top + how.crop))
+    if max(size) <= MAX_RESIZED:
+        resized = image.resize(size, Pillow.Resampling.BILINEAR)
+        cropped = resized.crop((left, top, left + how.crop, top + how.crop))
+    else:
+        # A very long, narrow image: resizing all of it would take gigabytes for what the crop throws away.
+        x, y = width / size[0], height / size[1]
+        box = (left * x, top * y, (left + how.crop) * x, (top + how.crop) * y)
+        cropped = image.resize((how.crop, how.crop), Pillow.Resampling.BILINEAR, box=box)
     pixels = np.asarray(cropped, dtype=np.float32).transpose(2, 0, 1) / np.float32(255)
     if how.normalise:
         pixels -= np.asarray(how.mean, np.float32).reshape(3, 1, 1)
@@ -92,6 +99,9 @@ class Classifier:
         preferred = ("CUDAExecutionProvider", "CPUExecutionProvider")
         available = ort.get_available_providers()
         providers = [provider for provider in preferred if provider in available]
+        if preferred[0] in available:
+            # The CUDA and cuDNN libraries that pip installs beside onnxruntime-gpu are not on the loader's path.
+            ort.preload_dlls()
         self._session = ort.InferenceSession(str(model), options, providers=providers)
         self._input = self._session.get_inputs()[0].name
         self._output = self._session.get_outputs()[0].name
@@ -108,6 +118,11 @@ class Classifier:
         except FileNotFoundError as error:
             raise LabelLoopError(f"model bundle {bundle}: {error.filename} is missing") from None
         return cls(bundle / MODEL_FILE, labels, card["thresholds"], Preprocessing.from_json(card["preprocessing"]))
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """What the network runs on, in onnxruntime's words; the CPU alone when a GPU could not be used."""
+        return tuple(self._session.get_providers())
 
     def probabilities(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities 0..1 of shape (n, labels) for inputs of shape (n, 3, crop, crop)."""

@@ -20,6 +20,8 @@ def list_jobs(clients: Clients, *, kind: str | None = None, limit: int = 50) -> 
     """LabelLoop's jobs, newest first; `kind` is training or scoring. MAX_JOBS jobs of the workspace are looked at."""
     found = []
     for job in islice(clients.ml.jobs.list(), MAX_JOBS):
+        if job is None:  # The SDK gives None for a job of a kind that it can't parse.
+            continue
         described = describe_job(job)
         if described["kind"] and kind in {None, described["kind"]}:
             found.append(described)

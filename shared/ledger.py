@@ -40,6 +40,8 @@ BATCHES = "batch"
 OPERATIONS_PER_IMAGE = 3
 IMAGES_PER_TRANSACTION = 100 // OPERATIONS_PER_IMAGE
 
+RETRY_SECONDS, RETRY_FACTOR = 60.0, 5.0
+
 Item = TypeVar("Item")
 Operation = tuple[str, dict[str, Any]] | tuple[str, dict[str, Any], dict[str, Any]]
 
@@ -103,7 +105,10 @@ class WaitingImages:
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch's row. `state` is claiming → claimed → submitted (cluster only) → done; `route` is inline or cluster."""
+    """A batch's row. `state` is claiming → claimed → submitted (cluster only) → done; `route` is inline or cluster.
+
+    `folder` holds its manifest, parts and result in the work container, with a slash at its end.
+    """
 
     id: str
     state: str
@@ -115,6 +120,7 @@ class Batch:
     created: str
     images: int = 0
     shards: int = 0
+    folder: str = ""
     job: str = ""
     files: tuple[str, ...] = ()
     predicted: int = 0
@@ -156,27 +162,32 @@ class Ledger:
 
     # Images
 
-    def record_arrival(self, image: Image) -> bool:
+    def record_arrival(self, image: Image, current_etag: Callable[[], str | None]) -> bool:
         """Note that an image has arrived and waits. False, and no effect, when this content was noted before.
 
-        An older content of the same path that still waits is superseded.
+        An older content of the same path that still waits is superseded. Arrivals may come out of order, so when
+        another content waits, `current_etag` tells which the blob has now (None: it is gone): an arrival that is not
+        the current one is noted as superseded, and waits no more.
         """
         while True:
             earlier = list(self._range(image.partition, f"i:{path_hash(image.container, image.path)}:"))
             if any(row["etag"] == image.etag for row in earlier):
                 return False
-            marker = _waiting_key(image)
+            others = [row for row in earlier if row["state"] == "waiting"]
+            stale = bool(others) and current_etag() not in {None, image.etag}
+            marker = "" if stale else _waiting_key(image)
             record = {
                 "PartitionKey": image.partition,
                 "RowKey": f"i:{image.key}",
                 **_fields(image),
-                "state": "waiting",
+                "state": "superseded" if stale else "waiting",
                 "marker": marker,
                 "arrived": _utc_now(),
             }
-            operations: list[Operation] = [("create", record), ("create", _marker(image, marker))]
-            for row in earlier:
-                if row["state"] == "waiting":
+            operations: list[Operation] = [("create", record)]
+            if not stale:
+                operations.append(("create", _marker(image, marker)))
+                for row in others:
                     operations.append(("delete", {"PartitionKey": image.partition, "RowKey": row["marker"]}))
                     operations.append(_merge(image.partition, row["RowKey"], state="superseded"))
             # A lost race means that the same arrival was noted, or the older one claimed, in between: look again.
@@ -185,12 +196,13 @@ class Ledger:
                 return True
 
     def waiting(self, limit: int) -> WaitingImages:
-        """The `limit` images that wait longest."""
+        """The `limit` images that wait longest. Those that wait for a later try (see `settle`) are left out."""
         clock = _ServerClock()
+        last = f"w:{_utc_now()}~"
         shards = (
             (
                 Waiting(_image(row), row["RowKey"], row.metadata["timestamp"])
-                for row in self._range(shard, "w:", raw_response_hook=clock)
+                for row in self._between(shard, "w:", last, raw_response_hook=clock)
             )
             for shard in SHARDS
         )
@@ -211,6 +223,19 @@ class Ledger:
 
         self._transact_each(waiting, lambda each: each.image.partition, operations)
 
+    def release(self, batch: str) -> None:
+        """Let every image that is in a batch wait again at once: the batch will not score them."""
+
+        def operations(image: Image) -> list[Operation]:
+            marker = _waiting_key(image)
+            return [
+                ("delete", {"PartitionKey": image.partition, "RowKey": f"b:{batch}:{image.key}"}),
+                ("create", _marker(image, marker)),
+                _merge(image.partition, f"i:{image.key}", state="waiting", marker=marker),
+            ]
+
+        self._transact_each(self.members(batch), lambda image: image.partition, operations)
+
     def members(self, batch: str) -> Iterator[Image]:
         """The images in a batch that are not settled."""
         for shard in SHARDS:
@@ -218,7 +243,11 @@ class Ledger:
                 yield _image(row)
 
     def settle(self, batch: str, settlements: Iterable[Settlement]) -> None:
-        """Record what came of a batch's images. Images that are settled already stay as they are."""
+        """Record what came of a batch's images. Images that are settled already stay as they are.
+
+        An image that waits again does so for a minute, then for five, then 25 …, so that whatever kept it from being
+        scored has time to go away before another node is started.
+        """
 
         def operations(settlement: Settlement) -> list[Operation]:
             image = settlement.image
@@ -227,7 +256,7 @@ class Ledger:
             ]
             if settlement.state == "waiting":
                 again = dataclasses.replace(image, attempts=image.attempts + 1)
-                marker = _waiting_key(again)
+                marker = _waiting_key(again, delay=RETRY_SECONDS * RETRY_FACTOR**image.attempts)
                 result.append(("create", _marker(again, marker)))
                 change = _merge(image.partition, f"i:{image.key}", state="waiting", marker=marker)
             else:
@@ -301,11 +330,14 @@ class Ledger:
 
     # Storage
 
-    def _range(self, partition: str, prefix: str, **options: Any) -> Iterator[Any]:
+    def _range(self, partition: str, prefix: str) -> Iterator[Any]:
+        return self._between(partition, prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1))
+
+    def _between(self, partition: str, first: str, last: str, **options: Any) -> Iterator[Any]:
         return iter(
             self._table.query_entities(
                 "PartitionKey eq @partition and RowKey ge @first and RowKey lt @last",
-                parameters={"partition": partition, "first": prefix, "last": prefix[:-1] + chr(ord(prefix[-1]) + 1)},
+                parameters={"partition": partition, "first": first, "last": last},
                 **options,
             )
         )
@@ -358,13 +390,14 @@ class _ServerClock:
             self.now = email.utils.parsedate_to_datetime(date)
 
 
-def _utc_now() -> str:
-    return dt.datetime.now(dt.UTC).isoformat(timespec="microseconds")
+def _utc_now(delay: float = 0.0) -> str:
+    moment = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=delay)
+    return moment.isoformat(timespec="microseconds")
 
 
-def _waiting_key(image: Image) -> str:
-    # The worker's clock gives a fair order; nothing else depends on it.
-    return f"w:{_utc_now()}:{image.key}"
+def _waiting_key(image: Image, delay: float = 0.0) -> str:
+    # The worker's clock gives a fair order, and puts off a later try; nothing else depends on it.
+    return f"w:{_utc_now(delay)}:{image.key}"
 
 
 def _fields(image: Image) -> dict[str, Any]:

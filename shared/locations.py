@@ -14,8 +14,7 @@ from shared.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
-
-    from shared.settings import Settings
+    from azure.storage.blob import BlobServiceClient
 
 _SHORT = re.compile(r"azureml://datastores/(?P<datastore>[^/]+)/paths/(?P<path>.+)", re.IGNORECASE)
 _LONG = re.compile(
@@ -47,6 +46,12 @@ class Datastores:
     resource_group: str
     workspace: str
 
+    def has(self, match: re.Match[str]) -> bool:
+        """Whether a long datastore URI is about this workspace."""
+        given = (match["subscription"], match["group"], match["workspace"])
+        own = (self.subscription, self.resource_group, self.workspace)
+        return [each.lower() for each in given] == [each.lower() for each in own]
+
     def name_of(self, container: str) -> str:
         """The datastore that shows a container. Raises InvalidRequestError when there is none."""
         for name, each in self.containers.items():
@@ -70,16 +75,20 @@ def datastore_name(container: str) -> str:
     return container.replace("-", "_")
 
 
-def read_datastores(ml: MLClient, settings: Settings, account_name: str) -> Datastores:
-    """The workspace's datastores that show containers of the data account."""
+def account_name(blobs: BlobServiceClient) -> str:
+    """Name of a storage account, by its host name or, where the endpoint is path-style, by its path."""
+    name: str | None = blobs.account_name
+    return name or urlsplit(blobs.url).path.strip("/")
+
+
+def read_datastores(ml: MLClient, account: str) -> Datastores:
+    """The workspace's datastores that show containers of a storage account, by its name."""
     containers = {
         each.name: each.container_name
         for each in ml.datastores.list()
-        if getattr(each, "account_name", None) == account_name and getattr(each, "container_name", None)
+        if getattr(each, "account_name", None) == account and getattr(each, "container_name", None)
     }
-    return Datastores(
-        containers, settings.azure_subscription_id, settings.azure_resource_group, settings.azureml_workspace_name
-    )
+    return Datastores(containers, ml.subscription_id, ml.resource_group_name, str(ml.workspace_name))
 
 
 def locate(url: str, datastores: Datastores, *, account_url: str) -> BlobLocation:
@@ -88,9 +97,20 @@ def locate(url: str, datastores: Datastores, *, account_url: str) -> BlobLocatio
     Taken are `AmlDatastore://D/P`, `azureml://datastores/D/paths/P`, the long form with this workspace, and an
     http(s) URL of the data account (`account_url`). Raises InvalidRequestError for anything else.
     """
+    location = _locate(url, datastores, account_url)
+    if {".", "..", ""} & set(location.path.split("/")):
+        raise InvalidRequestError(f"{url}: its path has an empty, '.' or '..' segment, which names no blob")
+    return location
+
+
+def _locate(url: str, datastores: Datastores, account_url: str) -> BlobLocation:
     match = _LONG.fullmatch(url)
-    if match and match["workspace"].lower() != datastores.workspace.lower():
-        raise InvalidRequestError(f"{url}: is in workspace {match['workspace']}, not {datastores.workspace}")
+    if match and not datastores.has(match):
+        raise InvalidRequestError(
+            f"{url}: is in workspace {match['workspace']} of resource group {match['group']}, subscription "
+            f"{match['subscription']}, not in {datastores.workspace} of {datastores.resource_group}, "
+            f"{datastores.subscription}"
+        )
     match = match or _SHORT.fullmatch(url) or _LABELLING.fullmatch(url)
     if match:
         container = datastores.containers.get(match["datastore"])

@@ -101,6 +101,11 @@ class ModelStore:
         card: dict[str, Any] = json.loads(content)
         return card
 
+    def labels(self, path: str) -> tuple[str, ...]:
+        """The labels of a bundle, in the model's order."""
+        content = self.blobs.get_blob_client(self.container, f"{path}/{LABELS_FILE}").download_blob().readall()
+        return tuple(json.loads(content))
+
     def upload_bundle(self, folder: Path, path: str) -> None:
         """Upload a bundle's files. The same bundle again changes nothing."""
         for name in BUNDLE_FILES:
@@ -152,7 +157,8 @@ def get_version(ml: MLClient, store: ModelStore, version: str) -> dict[str, Any]
     found = next((each for each in list_versions(ml, store) if each["version"] == wanted), None)
     if found is None:
         raise NotFoundError(f"model {store.model_name} has no version {wanted}")
-    return {**found, "card": store.card(store.bundle_path(found["tags"]["job"]))}
+    job = found["tags"].get("job")
+    return {**found, "card": store.card(store.bundle_path(job)) if job else None}
 
 
 def list_versions(ml: MLClient, store: ModelStore) -> list[dict[str, Any]]:
@@ -168,4 +174,9 @@ def list_versions(ml: MLClient, store: ModelStore) -> list[dict[str, Any]]:
         }
         for model in ml.models.list(name=store.model_name)
     ]
-    return sorted(versions, key=lambda each: int(each["version"]), reverse=True)
+    return sorted(versions, key=lambda each: version_number(each["version"]), reverse=True)
+
+
+def version_number(version: str) -> int:
+    """The number of a version; 0 for one that LabelLoop did not give, as people may register versions of their own."""
+    return int(version) if version.isdecimal() else 0

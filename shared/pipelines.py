@@ -5,6 +5,7 @@ parameters at run time. Import it where a pipeline is built.
 """
 
 # No `from __future__ import annotations` here, for the same reason.
+import threading
 from typing import Any
 
 from azure.ai.ml import Input, Output, automl, command, dsl
@@ -21,56 +22,60 @@ from shared.scoring import manifest_folder
 from shared.settings import Settings
 
 MINI_BATCH_TIMEOUT_SECONDS = 1800
+# The SDK collects a pipeline's nodes in a global stack: two threads that build at once get each other's.
+_building = threading.Lock()
 
 
 def training_pipeline(name: str, data_set: DataSet, asset: str, settings: Settings, *, account_url: str) -> PipelineJob:
     """The training of one data set (`asset` is its `name:version`): AutoML, then `register_model`."""
-    register_model = _register_model_step()
-
-    @dsl.pipeline(name=name, default_compute=settings.compute_name)  # type: ignore[untyped-decorator] # SDK is untyped
-    def pipeline(training_data: Input, validation_data: Input, data: Input) -> Any:
-        train = _automl_step(training_data, validation_data, settings)
-        register_model(
-            best_model=train.outputs.best_model,
-            data=data,
-            account_url=account_url,
-            work_container=settings.work_container,
-            model_name=settings.model_name,
-            job=name,
-            data_set=data_set.id,
-            promote_metric=settings.promote_metric,
-            promote_min_gain=settings.promote_min_gain,
-        )
-        return {"best_model": train.outputs.best_model}
-
     folder = data_set.uri(settings.work_container)
-    job: PipelineJob = pipeline(
-        training_data=Input(type="mltable", path=f"{folder}train/"),
-        validation_data=Input(type="mltable", path=f"{folder}validation/"),
-        data=Input(type="uri_folder", path=f"azureml:{asset}"),
-    )
+    with _building:
+        register_model = _register_model_step()
+
+        @dsl.pipeline(name=name, default_compute=settings.compute_name)  # type: ignore[untyped-decorator] # SDK
+        def pipeline(training_data: Input, validation_data: Input, data: Input) -> Any:
+            train = _automl_step(training_data, validation_data, settings)
+            register_model(
+                best_model=train.outputs.best_model,
+                data=data,
+                account_url=account_url,
+                work_container=settings.work_container,
+                model_name=settings.model_name,
+                job=name,
+                data_set=data_set.id,
+                promote_metric=settings.promote_metric,
+                promote_min_gain=settings.promote_min_gain,
+            )
+            return {"best_model": train.outputs.best_model}
+
+        job: PipelineJob = pipeline(
+            training_data=Input(type="mltable", path=f"{folder}train/"),
+            validation_data=Input(type="mltable", path=f"{folder}validation/"),
+            data=Input(type="uri_folder", path=f"azureml:{asset}"),
+        )
     return _named(job, name, settings)
 
 
 def scoring_pipeline(name: str, batch: Batch, settings: Settings, *, account_url: str) -> PipelineJob:
     """The scoring of one batch: one parallel node, whose mini-batches are the batch's manifest shards."""
-    score_images = _score_images_step(nodes=min(settings.compute_max_nodes, batch.shards))
+    folder = f"azureml://datastores/{datastore_name(settings.work_container)}/paths/{manifest_folder(batch.folder)}"
+    with _building:
+        score_images = _score_images_step(nodes=min(settings.compute_max_nodes, batch.shards))
 
-    @dsl.pipeline(name=name, default_compute=settings.compute_name)  # type: ignore[untyped-decorator] # SDK is untyped
-    def pipeline(manifest: Input, model: Input) -> None:
-        score_images(
-            manifest=manifest,
-            model=model,
-            batch=batch.id,
-            account_url=account_url,
-            work_container=settings.work_container,
+        @dsl.pipeline(name=name, default_compute=settings.compute_name)  # type: ignore[untyped-decorator] # SDK
+        def pipeline(manifest: Input, model: Input) -> None:
+            score_images(
+                manifest=manifest,
+                model=model,
+                folder=batch.folder,
+                account_url=account_url,
+                work_container=settings.work_container,
+            )
+
+        job: PipelineJob = pipeline(
+            manifest=Input(type="uri_folder", path=folder),
+            model=Input(type="custom_model", path=f"azureml:{batch.model_name}:{batch.model_version}"),
         )
-
-    folder = f"azureml://datastores/{datastore_name(settings.work_container)}/paths/{manifest_folder(batch.id)}"
-    job: PipelineJob = pipeline(
-        manifest=Input(type="uri_folder", path=folder),
-        model=Input(type="custom_model", path=f"azureml:{batch.model_name}:{batch.model_version}"),
-    )
     return _named(job, name, settings)
 
 
@@ -146,7 +151,7 @@ def _score_images_step(*, nodes: int) -> Any:
         inputs={
             "manifest": Input(type="uri_folder"),
             "model": Input(type="custom_model"),
-            "batch": Input(type="string"),
+            "folder": Input(type="string"),
             "account_url": Input(type="string"),
             "work_container": Input(type="string"),
         },
@@ -164,7 +169,7 @@ def _score_images_step(*, nodes: int) -> Any:
             entry_script="components/score_images/entry.py",
             environment=cluster_environment(),
             program_arguments=(
-                "--model ${{inputs.model}} --batch ${{inputs.batch}} --account-url ${{inputs.account_url}}"
+                "--model ${{inputs.model}} --folder ${{inputs.folder}} --account-url ${{inputs.account_url}}"
                 " --work-container ${{inputs.work_container}}"
             ),
         ),

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from shared.cluster import cluster_environment
+from shared.cluster import ENVIRONMENT_NAME, cluster_environment
 from shared.errors import ProvisioningError
 from shared.ledger import TABLE, Ledger
 from shared.locations import datastore_name
@@ -23,7 +23,6 @@ from shared.training import EXPORTS_FOLDER
 from shared.training import QUEUE as EXPORTS_QUEUE
 
 if TYPE_CHECKING:
-    from azure.core.polling import LROPoller
     from azure.mgmt.eventgrid.models import EventSubscription, EventSubscriptionFilter
 
     from shared.clients import Clients
@@ -35,6 +34,8 @@ STATE_PATH = "provisioning.json"
 DEAD_LETTERS = "dead-letters"
 WEB_API_VERSION = "2024-04-01"
 STORAGE_TOPIC, WORKSPACE_TOPIC = "labelloop-storage", "labelloop-workspace"
+STORAGE_TOPIC_TYPE = "Microsoft.Storage.StorageAccounts"
+WORKSPACE_TOPIC_TYPE = "Microsoft.MachineLearningServices.Workspaces"
 # The writes that leave a complete blob behind:
 # https://learn.microsoft.com/azure/event-grid/event-schema-blob-storage
 COMPLETE_WRITES = ["PutBlob", "PutBlockList", "CopyBlob", "FlushWithClose"]
@@ -75,9 +76,17 @@ def desired_resources(clients: Clients) -> list[Resource]:
         Resource("workspace", settings.azureml_workspace_name, lambda: _make_workspace(clients)),
         Resource("compute", settings.compute_name, lambda: _make_compute(clients)),
         *(Resource("datastore", datastore_name(name), _bind(_make_datastore, clients, name)) for name in shown),
-        Resource("environment", "labelloop-cluster", lambda: _make_environment(clients)),
-        Resource("system topic", STORAGE_TOPIC, lambda: _make_storage_topic(clients)),
-        Resource("system topic", WORKSPACE_TOPIC, lambda: _make_workspace_topic(clients)),
+        Resource("environment", ENVIRONMENT_NAME, lambda: _make_environment(clients)),
+        Resource(
+            "system topic",
+            STORAGE_TOPIC,
+            lambda: _make_topic(clients, STORAGE_TOPIC, clients.account_resource_id, STORAGE_TOPIC_TYPE),
+        ),
+        Resource(
+            "system topic",
+            WORKSPACE_TOPIC,
+            lambda: _make_topic(clients, WORKSPACE_TOPIC, settings.workspace_id, WORKSPACE_TOPIC_TYPE),
+        ),
         *_subscriptions(clients),
     ]
 
@@ -150,7 +159,13 @@ def _make_workspace(clients: Clients) -> None:
 
     settings = clients.settings
     with contextlib.suppress(ResourceNotFoundError):
-        clients.ml.workspaces.get(settings.azureml_workspace_name)
+        existing = clients.ml.workspaces.get(settings.azureml_workspace_name)
+        if str(existing.storage_account).lower() != clients.account_resource_id.lower():
+            raise ProvisioningError(
+                f"workspace {settings.azureml_workspace_name}",
+                f"exists on storage account {existing.storage_account}, but DATA_STORAGE is "
+                f"{clients.account_resource_id}; exports land in the workspace's account, so they must be the same",
+            )
         return
     workspace = Workspace(
         name=settings.azureml_workspace_name,
@@ -158,6 +173,8 @@ def _make_workspace(clients: Clients) -> None:
         storage_account=clients.account_resource_id,
         key_vault=settings.key_vault_resource_id or None,
         application_insights=settings.application_insights_resource_id or None,
+        # The account's shared keys may be off.
+        system_datastores_auth_mode="identity",
         tags=dict(TAGS),
     )
     clients.ml.workspaces.begin_create(workspace).result()
@@ -189,10 +206,19 @@ def _make_compute(clients: Clients) -> None:
 def _make_datastore(clients: Clients, container: str) -> None:
     """Without credentials: whoever reads through it uses an identity of its own."""
     from azure.ai.ml.entities import AzureBlobDatastore
+    from azure.core.exceptions import ResourceNotFoundError
 
+    name = datastore_name(container)
+    with contextlib.suppress(ResourceNotFoundError):
+        existing = clients.ml.datastores.get(name)
+        shown = (getattr(existing, "account_name", None), getattr(existing, "container_name", None))
+        if shown != (clients.account_name, container):
+            raise ProvisioningError(
+                f"datastore {name}", f"exists and shows {shown}, not container {container} of {clients.account_name}"
+            )
     clients.ml.datastores.create_or_update(
         AzureBlobDatastore(
-            name=datastore_name(container),
+            name=name,
             account_name=clients.account_name,
             container_name=container,
             description="LabelLoop",
@@ -204,20 +230,24 @@ def _make_environment(clients: Clients) -> None:
     clients.ml.environments.create_or_update(cluster_environment())
 
 
-def _make_storage_topic(clients: Clients) -> None:
-    _make_topic(clients, STORAGE_TOPIC, clients.account_resource_id, "Microsoft.Storage.StorageAccounts")
-
-
-def _make_workspace_topic(clients: Clients) -> None:
-    source = clients.settings.workspace_id
-    _make_topic(clients, WORKSPACE_TOPIC, source, "Microsoft.MachineLearningServices.Workspaces")
-
-
 def _make_topic(clients: Clients, name: str, source: str, topic_type: str) -> None:
+    """A source has at most one system topic, so one that exists is used as it is, whatever its name
+    (https://learn.microsoft.com/azure/event-grid/system-topics).
+    """
     from azure.mgmt.eventgrid.models import SystemTopic
 
-    topic = SystemTopic(location=clients.settings.azure_location, source=source, topic_type=topic_type, tags=TAGS)
-    _wait(clients.event_grid.system_topics.begin_create_or_update(clients.settings.azure_resource_group, name, topic))
+    if _find_topic(clients, source) is None:
+        topic = SystemTopic(location=clients.settings.azure_location, source=source, topic_type=topic_type, tags=TAGS)
+        group = clients.settings.azure_resource_group
+        clients.event_grid.system_topics.begin_create_or_update(group, name, topic).result()
+
+
+def _find_topic(clients: Clients, source: str) -> tuple[str, str] | None:
+    """Resource group and name of a source's system topic."""
+    for topic in clients.event_grid.system_topics.list_by_subscription():
+        if str(topic.source).lower() == source.lower():
+            return str(topic.id).split("/")[4], str(topic.name)
+    return None
 
 
 def _subscriptions(clients: Clients) -> Iterator[Resource]:
@@ -235,14 +265,16 @@ def _subscriptions(clients: Clients) -> Iterator[Resource]:
     # Without "/blobs/" the prefix would also match a container whose name only starts so.
     images = f"/blobServices/default/containers/{settings.images_container}/blobs/"
 
-    def resource(topic: str, name: str, make: Callable[[], EventSubscription]) -> Resource:
-        return Resource("event subscription", name, lambda: _make_subscription(clients, topic, name, make()))
+    account, workspace = clients.account_resource_id, settings.workspace_id
+
+    def resource(source: str, name: str, make: Callable[[], EventSubscription]) -> Resource:
+        return Resource("event subscription", name, lambda: _make_subscription(clients, source, name, make()))
 
     def created(**filters: Any) -> EventSubscriptionFilter:
         return EventSubscriptionFilter(included_event_types=["Microsoft.Storage.BlobCreated"], **filters)
 
     yield resource(
-        STORAGE_TOPIC,
+        account,
         "labelloop-label-exports",
         lambda: _to_function(
             clients,
@@ -254,7 +286,7 @@ def _subscriptions(clients: Clients) -> Iterator[Resource]:
         ),
     )
     yield resource(
-        STORAGE_TOPIC,
+        account,
         "labelloop-images",
         lambda: _to_blob_trigger(
             clients,
@@ -269,7 +301,7 @@ def _subscriptions(clients: Clients) -> Iterator[Resource]:
         ),
     )
     yield resource(
-        STORAGE_TOPIC,
+        account,
         "labelloop-images-too-large",
         lambda: _to_function(
             clients,
@@ -281,7 +313,7 @@ def _subscriptions(clients: Clients) -> Iterator[Resource]:
         ),
     )
     yield resource(
-        WORKSPACE_TOPIC,
+        workspace,
         "labelloop-job-events",
         lambda: _to_function(
             clients,
@@ -338,16 +370,11 @@ def _subscription(clients: Clients, destination: Any, event_filter: EventSubscri
     )
 
 
-def _make_subscription(clients: Clients, topic: str, name: str, subscription: EventSubscription) -> None:
-    _wait(
-        clients.event_grid.system_topic_event_subscriptions.begin_create_or_update(
-            clients.settings.azure_resource_group, topic, name, subscription
-        )
-    )
-
-
-def _wait(poller: LROPoller[Any]) -> None:
-    poller.result()
+def _make_subscription(clients: Clients, source: str, name: str, subscription: EventSubscription) -> None:
+    topic = _find_topic(clients, source)
+    if topic is None:
+        raise ProvisioningError(f"event subscription {name}", f"{source} has no system topic any more")
+    clients.event_grid.system_topic_event_subscriptions.begin_create_or_update(*topic, name, subscription).result()
 
 
 def _write_states(clients: Clients, states: Iterable[ResourceState]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from azure.storage.blob import BlobServiceClient
 
 READ_AHEAD = 8
+# Missing rights, time-outs and throttling: not the image's fault.
+TRANSIENT = frozenset({401, 403, 408, 429})
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class ManifestRow:
     error: str = ""
 
     def to_json(self) -> str:
-        return json.dumps(self.__dict__, ensure_ascii=False)
+        return json.dumps(self.__dict__)
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Outcome:
     error: str = ""
 
     def to_json(self) -> str:
-        return json.dumps(self.__dict__, ensure_ascii=False)
+        return json.dumps(self.__dict__)
 
     @classmethod
     def from_json(cls, line: str) -> Outcome:
@@ -55,25 +58,30 @@ class Outcome:
         return cls(**{**values, "labels": tuple(values["labels"]), "probabilities": tuple(values["probabilities"])})
 
 
+def read_lines(content: str) -> list[str]:
+    """The lines of JSON Lines. Not `splitlines`, which also breaks at characters that JSON strings may contain."""
+    return [line for line in content.split("\n") if line]
+
+
 def read_manifest(content: str) -> list[ManifestRow]:
     """The rows of a manifest shard."""
-    return [ManifestRow(**json.loads(line)) for line in content.splitlines() if line]
+    return [ManifestRow(**json.loads(line)) for line in read_lines(content)]
 
 
-def manifest_path(batch: str, shard: int) -> str:
+def manifest_folder(folder: str) -> str:
+    """The folder of a batch's manifest shards below the batch's own, with a slash at its end."""
+    return f"{folder}manifest/"
+
+
+def manifest_path(folder: str, shard: int) -> str:
     """A manifest shard's blob in the work container."""
-    return f"{manifest_folder(batch)}shard-{shard:05d}.jsonl"
+    return f"{manifest_folder(folder)}shard-{shard:05d}.jsonl"
 
 
-def manifest_folder(batch: str) -> str:
-    """The folder of a batch's manifest shards, with a slash at its end."""
-    return f"batches/{batch}/manifest/"
-
-
-def part_path(batch: str, shard: int | str) -> str:
+def part_path(folder: str, shard: int | str) -> str:
     """The blob of a shard's outcomes in the work container. `shard` is its number, or its manifest file's stem."""
     stem = shard if isinstance(shard, str) else f"shard-{shard:05d}"
-    return f"batches/{batch}/parts/{stem}.jsonl"
+    return f"{folder}parts/{stem}.jsonl"
 
 
 def score_shard(blobs: BlobServiceClient, classifier: Classifier, rows: list[ManifestRow]) -> list[Outcome]:
@@ -98,7 +106,6 @@ def write_part(blobs: BlobServiceClient, container: str, path: str, outcomes: li
 
 def read_images(blobs: BlobServiceClient, rows: list[ManifestRow]) -> Iterator[bytes | ImageRejectedError]:
     """The rows' blobs in order, several downloads ahead of the reader."""
-    from collections import deque
     from concurrent.futures import Future, ThreadPoolExecutor
 
     with ThreadPoolExecutor(READ_AHEAD, thread_name_prefix="download") as pool:
@@ -113,7 +120,7 @@ def read_images(blobs: BlobServiceClient, rows: list[ManifestRow]) -> Iterator[b
 
 def _read_image(blobs: BlobServiceClient, row: ManifestRow) -> bytes | ImageRejectedError:
     from azure.core import MatchConditions
-    from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
+    from azure.core.exceptions import HttpResponseError, ResourceModifiedError, ResourceNotFoundError
 
     condition: dict[str, Any] = {}
     if row.etag:
@@ -124,6 +131,11 @@ def _read_image(blobs: BlobServiceClient, row: ManifestRow) -> bytes | ImageReje
         return ImageRejectedError("the image was deleted before it was scored")
     except ResourceModifiedError:
         return ImageRejectedError("the image was replaced before it was scored; its newer content has a row of its own")
+    except HttpResponseError as error:
+        # An archived blob, for one, answers 409. What may go away by itself is tried again with the whole shard.
+        if error.status_code is None or error.status_code in TRANSIENT or error.status_code >= 500:
+            raise
+        return ImageRejectedError(f"the image can't be read: {getattr(error, 'error_code', None) or error.reason}")
     return content
 
 

@@ -179,13 +179,22 @@ class Settings:
     )
     inline_max_images: int = _setting("32", _integer(0, 1000), "so many images are scored in the app, without a node")
     max_attempts: int = _setting("3", _integer(1, 10), "batches that an image may go into before it is an error")
-    max_image_megapixels: int = _setting("100", _integer(1, 1000), "larger images are refused (megapixels)")
+    # Pillow refuses more than twice its own limit of 89 megapixels by itself.
+    max_image_megapixels: int = _setting("100", _integer(1, 178), "larger images are refused (megapixels)")
     max_image_megabytes: int = _setting("100", _integer(1, 1000), "larger images are refused (MB)")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
         """Read and check all settings. Raises SettingsError for the first that is missing or unusable."""
-        return cls(**{field.name: _read(field, environment) for field in dataclasses.fields(cls)})
+        settings = cls(**{field.name: _read(field, environment) for field in dataclasses.fields(cls)})
+        containers = (settings.images_container, settings.predictions_container, settings.work_container)
+        if len(set(containers)) < len(containers):
+            raise SettingsError(
+                "IMAGES_CONTAINER",
+                f"is {containers[0]!r}, PREDICTIONS_CONTAINER {containers[1]!r}, WORK_CONTAINER {containers[2]!r}; "
+                "they must be three different containers",
+            )
+        return settings
 
     @property
     def cluster_location(self) -> str:

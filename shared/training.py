@@ -94,12 +94,12 @@ def train_on_export(clients: Clients, export: LandedExport) -> TrainingOutcome:
 
 
 def _train_on(clients: Clients, name: str, download: StorageStreamDownloader[bytes]) -> TrainingOutcome:
-    datastores = read_datastores(clients.ml, clients.settings, clients.account_name)
+    datastores = read_datastores(clients.ml, clients.account_name)
     with tempfile.SpooledTemporaryFile(max_size=8_000_000) as file:
         download.readinto(file)
         file.seek(0)
         images = read_coco(file, name)
-        data_set = datasets.make_data_set(images, name, datastores, str(clients.blobs.url), clients.settings)
+        data_set = datasets.make_data_set(images, name, datastores, clients.account_url, clients.settings)
     job, created = _train(clients, data_set, name, datastores)
     _write_report(clients, name, datasets.report(data_set, name, state="training", job=job))
     return TrainingOutcome(job=job, created=created)
@@ -116,13 +116,18 @@ def job_name(data_set: DataSet, settings: Settings) -> str:
 def _train(clients: Clients, data_set: DataSet, export: str, datastores: Any) -> tuple[str, bool]:
     settings = clients.settings
     name = job_name(data_set, settings)
-    if find_job(clients, name) is not None:
-        return name, False
+    attempt = 1
+    while (job := find_job(clients, name)) is not None:
+        if job.status not in {"Failed", "Canceled"}:
+            return name, False
+        # An export that is sent again after its training failed is trained again.
+        attempt += 1
+        name = f"{job_name(data_set, settings)}-{attempt}"
     datasets.write_data_set(clients.blobs, data_set, datastores, settings.work_container)
     asset = datasets.register_data_asset(clients.ml, data_set, export, settings)
     from shared.pipelines import training_pipeline
 
-    pipeline = training_pipeline(name, data_set, asset, settings, account_url=str(clients.blobs.url))
+    pipeline = training_pipeline(name, data_set, asset, settings, account_url=clients.account_url)
     pipeline.tags = {KIND_TAG: TRAINING, "export": export, "data_set": data_set.id}
     submit_once(clients, pipeline)
     logger.info("submitted training %s for label export %s", name, export)

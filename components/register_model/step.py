@@ -19,9 +19,16 @@ import yaml
 from components.register_model.evaluation import Floats, Scores, aligned, evaluate, truth_matrix, tune_thresholds
 from shared.errors import LabelLoopError
 from shared.inference import CARD_FILE, LABELS_FILE, MODEL_FILE, Classifier, Preprocessing
-from shared.locations import BlobLocation, Datastores, datastore_name, locate
-from shared.models import Champion, ModelStore
-from shared.scoring import ManifestRow, read_images
+from shared.locations import (
+    BlobLocation,
+    Datastores,
+    account_name,
+    datastore_name,
+    locate,
+    read_datastores,
+)
+from shared.models import Champion, ModelStore, version_number
+from shared.scoring import ManifestRow, read_images, read_lines
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
@@ -79,7 +86,7 @@ class RegisterModel:
         with tempfile.TemporaryDirectory() as temporary:
             bundle = Path(temporary)
             run_id = self._download_candidate(best_model, bundle)
-            datastores = self._datastores()
+            datastores = read_datastores(self.ml, account_name(self.blobs))
             validation, test = (self._read_split(data, name, datastores) for name in ("validation", "test"))
             labels = tuple(json.loads((bundle / LABELS_FILE).read_text(encoding="utf-8")))
             candidate = Classifier(bundle / MODEL_FILE, labels, {}, Preprocessing())
@@ -118,14 +125,8 @@ class RegisterModel:
                 self.blobs.get_blob_client(container, folder + name).download_blob().readinto(file)
         return str(run_id)
 
-    def _datastores(self) -> Datastores:
-        containers = {
-            each.name: each.container_name for each in self.ml.datastores.list() if hasattr(each, "container_name")
-        }
-        return Datastores(containers, self.ml.subscription_id, self.ml.resource_group_name, str(self.ml.workspace_name))
-
     def _read_split(self, data: Path, name: str, datastores: Datastores) -> Split:
-        rows = [json.loads(line) for line in (data / name / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
+        rows = [json.loads(line) for line in read_lines((data / name / f"{name}.jsonl").read_text(encoding="utf-8"))]
         locations = tuple(locate(row["image_url"], datastores, account_url=self.account_url) for row in rows)
         return Split(locations, tuple(tuple(row["label"]) for row in rows))
 
@@ -142,17 +143,20 @@ class RegisterModel:
 
     def _register(self, metrics: Mapping[str, Any]) -> Model:
         """Register the bundle as the next version; a version that this job registered before is taken again."""
+        from azure.ai.ml.constants import ListViewType
         from azure.ai.ml.entities import Model as ModelEntity
+        from azure.ai.ml.exceptions import AssetException
         from azure.core.exceptions import HttpResponseError
 
         for attempt in range(MAX_TRIES):
-            versions = list(self.ml.models.list(name=self.store.model_name))
+            # Archived versions keep their numbers.
+            versions = list(self.ml.models.list(name=self.store.model_name, list_view_type=ListViewType.ALL))
             for version in versions:
                 if (version.tags or {}).get("job") == self.job:
                     return self.ml.models.get(self.store.model_name, str(version.version))
             model = ModelEntity(
                 name=self.store.model_name,
-                version=str(max((int(each.version) for each in versions), default=0) + 1),
+                version=str(max((version_number(str(each.version)) for each in versions), default=0) + 1),
                 type="custom_model",
                 path=(
                     f"azureml://datastores/{datastore_name(self.store.container)}/paths/"
@@ -168,7 +172,7 @@ class RegisterModel:
             )
             try:
                 return self.ml.models.create_or_update(model)
-            except HttpResponseError:
+            except (HttpResponseError, AssetException):
                 # Another job took this version in between; anything else will fail again.
                 if attempt == MAX_TRIES - 1:
                     raise

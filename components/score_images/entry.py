@@ -33,14 +33,14 @@ class Scorer:
 
     blobs: BlobServiceClient
     classifier: Classifier
-    batch: str
     work_container: str
+    folder: str
 
     def score(self, manifest: Path) -> int:
         """Score one manifest shard and write its part; returns the number of rows."""
         rows = read_manifest(manifest.read_text(encoding="utf-8"))
         outcomes = score_shard(self.blobs, self.classifier, rows)
-        write_part(self.blobs, self.work_container, part_path(self.batch, manifest.stem), outcomes)
+        write_part(self.blobs, self.work_container, part_path(self.folder, manifest.stem), outcomes)
         return len(outcomes)
 
 
@@ -51,16 +51,17 @@ def init() -> None:
     """Load the model, once a worker process."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", required=True, type=Path)
-    parser.add_argument("--batch", required=True)
+    parser.add_argument("--folder", required=True, help="the batch's folder in the work container")
     parser.add_argument("--account-url", required=True)
     parser.add_argument("--work-container", required=True)
     arguments, _ = parser.parse_known_args()
     scorer = Scorer(
         blob_service(arguments.account_url),
         Classifier.load(arguments.model),
-        arguments.batch,
         arguments.work_container,
+        arguments.folder,
     )
+    logger.info("model of %d labels, on %s", len(scorer.classifier.labels), ", ".join(scorer.classifier.providers))
     _worker[:] = [scorer]
 
 

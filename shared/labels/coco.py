@@ -11,6 +11,7 @@ from shared.errors import ExportError
 from shared.labels.model import LabelledImage
 
 MAX_REASONS = 20
+MAX_PIXELS = 1_000_000
 
 
 def read_coco(stream: IO[bytes], name: str) -> Iterator[LabelledImage]:
@@ -45,8 +46,8 @@ def read_coco(stream: IO[bytes], name: str) -> Iterator[LabelledImage]:
         yield LabelledImage(
             url=_url(image, name),
             labels=tuple(sorted(labels[image.get("id")])),
-            width=int(image.get("width") or 0),
-            height=int(image.get("height") or 0),
+            width=_pixels(image.get("width")),
+            height=_pixels(image.get("height")),
         )
 
 
@@ -54,7 +55,16 @@ def _list(document: Any, key: str, name: str) -> list[dict[str, Any]]:
     value = document.get(key) if isinstance(document, dict) else None
     if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
         raise ExportError(name, [f"is no COCO file: it must be an object with a list of objects in {key!r}"])
+    for each in value:
+        for field in ("id", "image_id", "category_id"):
+            if not isinstance(each.get(field, 0), (int, str)):
+                raise ExportError(name, [f"has {each[field]!r} as {field} in {key!r}; it must be a number or a text"])
     return value
+
+
+def _pixels(value: Any) -> int:
+    """A size in px; 0, which stands for unknown, when it is none. Sizes only inform the trainer."""
+    return int(value) if isinstance(value, (int, float)) and 0 < value < MAX_PIXELS else 0
 
 
 def _url(image: dict[str, Any], name: str) -> str:

@@ -1,0 +1,239 @@
+"""From a label export to a submitted training, once per content; and the jobs as the API tells them."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from azure.core.exceptions import HttpResponseError
+from azure.storage.blob import ContainerClient
+
+from handlers import api
+from handlers.label_exports import label_export_train
+from shared.clients import Clients
+from shared.cluster import ENDED_STATUSES, find_job
+from shared.errors import NotFoundError
+from shared.jobs import get_job, list_jobs
+from shared.ledger import normalised_etag
+from shared.training import LandedExport, TrainingOutcome, train_on_export
+from tests.contract.cloud_client.conftest import NODES_FAIL, Cloud, MakeClients, coco
+from tests.unit.handlers.conftest import use
+from tests.unit.handlers.support import body_of, message, request, user_function
+
+JOB_SECONDS = 60
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def clients(make: MakeClients, _provisioned: None) -> Clients:
+    return make(min_images_per_label=3)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_goes_on_training(clients: Clients) -> Iterator[None]:
+    """A training would work for half a minute; that it succeeds is the end-to-end tests' matter."""
+    yield
+    for job in list_jobs(clients, kind="training"):
+        if job["status"] not in ENDED_STATUSES:
+            clients.ml.jobs.begin_cancel(job["name"]).result()
+
+
+@pytest.fixture
+def export(default_container: ContainerClient) -> Callable[[bytes], LandedExport]:
+    """Uploads a label export under a new name."""
+
+    def upload(content: bytes) -> LandedExport:
+        path = f"tested/export-{next(_numbers)}.json"
+        answer = default_container.upload_blob(path, content)
+        return LandedExport(str(default_container.container_name), path, str(answer.get_blob_properties().etag))
+
+    return upload
+
+
+def report(clients: Clients, export: LandedExport) -> dict[str, Any]:
+    """What was written about an export, for people."""
+    blob = clients.blobs.get_blob_client("labelloop", f"exports/{export.container}/{export.path}.json")
+    written: dict[str, Any] = json.loads(blob.download_blob().readall())
+    return written
+
+
+def ended(clients: Clients, name: str) -> str:
+    """A job's status when it has ended."""
+    deadline = time.monotonic() + JOB_SECONDS
+    while True:
+        job = find_job(clients, name)
+        assert job is not None
+        if job.status in ENDED_STATUSES:
+            return str(job.status.value)
+        assert time.monotonic() < deadline, job.status
+        time.sleep(0.2)
+
+
+def test_an_export_becomes_a_data_set_and_a_training(
+    clients: Clients, export: Callable[[bytes], LandedExport], pictures: dict[str, list[str]]
+) -> None:
+    landed = export(coco(pictures))
+    outcome = train_on_export(clients, landed)
+    assert outcome.created
+    assert outcome.job.startswith("train-")
+    job = clients.ml.jobs.get(outcome.job)
+    assert job.experiment_name == "labelloop"
+    assert job.tags["export"] == f"{landed.container}/{landed.path}"
+    written = report(clients, landed)
+    assert (written["state"], written["job"], written["problems"]) == ("training", outcome.job, [])
+    assert sum(written["images"].values()) == 12
+    data_set = job.tags["data_set"]
+    asset = clients.ml.data.get("multilabel-data", data_set)
+    assert asset.tags["labels"] == "3"
+    names = clients.blobs.get_container_client("labelloop").list_blob_names(name_starts_with=f"datasets/{data_set}/")
+    files = {name.removeprefix(f"datasets/{data_set}/") for name in names}
+    assert files == {f"{split}/{file}" for split in written["images"] for file in (f"{split}.jsonl", "MLTable")}
+    lines = (
+        clients.blobs.get_blob_client("labelloop", f"datasets/{data_set}/train/train.jsonl").download_blob().readall()
+    )
+    row = json.loads(lines.splitlines()[0])
+    assert row["image_url"].startswith("azureml://subscriptions/")
+    assert "/datastores/workspaceblobstore/paths/labelled/" in row["image_url"]
+    assert row["image_details"] == {"format": "jpg", "width": "320px", "height": "240px"}
+    assert row["label"][0] in {"red", "green", "blue"}
+
+
+def test_the_same_content_again_is_the_same_job_even_under_another_name(
+    clients: Clients, export: Callable[[bytes], LandedExport], pictures: dict[str, list[str]]
+) -> None:
+    content = coco(pictures)
+    first = train_on_export(clients, export(content))
+    again = export(content)
+    second = train_on_export(clients, again)
+    assert second == TrainingOutcome(job=first.job, created=False)
+    assert report(clients, again)["job"] == first.job
+
+
+def test_other_settings_of_the_training_are_another_job(
+    make: MakeClients, clients: Clients, export: Callable[[bytes], LandedExport], pictures: dict[str, list[str]]
+) -> None:
+    landed = export(coco(pictures))
+    first = train_on_export(clients, landed)
+    second = train_on_export(make(min_images_per_label=3, random_seed=7), landed)
+    assert second.created
+    assert second.job != first.job
+
+
+def test_an_export_that_changed_since_its_event_waits_for_quiet_again(
+    make: MakeClients, _provisioned: None, export: Callable[[bytes], LandedExport], default_container: ContainerClient
+) -> None:
+    clients = make(export_quiet_seconds=600)
+    landed = export(b"{}")
+    answer = default_container.get_blob_client(landed.path).upload_blob(b'{"images": []}', overwrite=True)
+    queue = clients.queue("label-exports")
+    before = queue.get_queue_properties().approximate_message_count or 0
+    assert train_on_export(clients, landed) == TrainingOutcome(waits=True)
+    assert (queue.get_queue_properties().approximate_message_count or 0) == before + 1
+    assert queue.peek_messages() == [], "it is not to be seen before the export has been quiet"
+    with pytest.raises(Exception, match="does not exist"):
+        report(clients, landed)
+    newest = LandedExport(landed.container, landed.path, normalised_etag(str(answer["etag"])))
+    assert not train_on_export(clients, newest).waits
+    queue.clear_messages()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"not json", "is not JSON"),
+        (coco({"labelled/red-0.jpg": ["red"]}), "1 usable labelled images"),
+        (coco({f"labelled/{number}.jpg": ["red"] for number in range(12)}, datastore="nowhere"), "no blob datastore"),
+    ],
+)
+def test_a_bad_export_starts_nothing_and_leaves_a_report_with_the_reasons(
+    make: MakeClients, _provisioned: None, export: Callable[[bytes], LandedExport], content: bytes, reason: str
+) -> None:
+    clients = make(min_images_per_label=1)
+    before = {each["name"] for each in list_jobs(clients)}
+    landed = export(content)
+    outcome = train_on_export(clients, landed)
+    assert (outcome.job, outcome.created) == ("", False)
+    assert reason in " ".join(outcome.problems)
+    written = report(clients, landed)
+    assert written["state"] == "refused"
+    assert written["problems"] == list(outcome.problems)
+    assert {each["name"] for each in list_jobs(clients)} == before
+
+
+def test_an_export_that_can_not_be_trained_on_now_is_reported_as_failed_and_can_be_tried_again(
+    clients: Clients, cloud: Cloud, export: Callable[[bytes], LandedExport], pictures: dict[str, list[str]]
+) -> None:
+    del pictures["labelled/red-0.jpg"]
+    landed = export(coco(pictures))
+    refuses = {"service": "arm", "operation": "PUT", "path": "*/jobs/train-*", "status": 400}
+    with cloud.faults(refuses), pytest.raises(HttpResponseError):
+        train_on_export(clients, landed)
+    written = report(clients, landed)
+    assert written["state"] == "failed"
+    assert written["problems"]
+    assert train_on_export(clients, landed).created
+    assert report(clients, landed)["state"] == "training"
+
+
+def test_an_export_that_does_not_exist_is_told_by_its_name(clients: Clients, cloud: Cloud) -> None:
+    with pytest.raises(NotFoundError, match=rf"label export {cloud.default_container}/tested/gone.json does not exist"):
+        train_on_export(clients, LandedExport(cloud.default_container, "tested/gone.json", ""))
+
+
+def test_a_training_that_failed_is_told_with_its_steps_and_the_export_can_be_trained_on_again(
+    clients: Clients, cloud: Cloud, export: Callable[[bytes], LandedExport], pictures: dict[str, list[str]]
+) -> None:
+    del pictures["labelled/blue-0.jpg"]
+    landed = export(coco(pictures))
+    with cloud.faults(NODES_FAIL):
+        first = train_on_export(clients, landed).job
+        assert ended(clients, first) == "Failed"
+    job = get_job(clients, first)
+    assert (job["name"], job["kind"], job["status"]) == (first, "training", "Failed")
+    assert set(job["tags"]) == {"export", "data_set"}
+    assert job["created_at"]
+    assert "train" in {step["name"] for step in job["steps"]}
+    assert all(step["job"] and step["status"] for step in job["steps"])
+    again = train_on_export(clients, landed)
+    assert again == TrainingOutcome(job=f"{first}-2", created=True)
+    assert train_on_export(clients, landed) == TrainingOutcome(job=f"{first}-2", created=False)
+    assert report(clients, landed)["job"] == f"{first}-2"
+
+
+def test_jobs_are_told_newest_first_by_kind_and_no_more_than_asked_for(
+    make: MakeClients, clients: Clients, export: Callable[[bytes], LandedExport], pictures: dict[str, list[str]]
+) -> None:
+    landed = export(coco(pictures))
+    older = train_on_export(clients, landed).job
+    newer = train_on_export(make(min_images_per_label=3, random_seed=8), landed).job
+    names = [each["name"] for each in list_jobs(clients, kind="training")]
+    assert names.index(newer) < names.index(older)
+    assert len(list_jobs(clients, kind="training", limit=1)) == 1
+    assert all(each["kind"] == "scoring" for each in list_jobs(clients, kind="scoring"))
+
+
+def test_a_job_that_does_not_exist_is_not_found(clients: Clients) -> None:
+    with pytest.raises(NotFoundError, match="there is no job train-nobody"):
+        get_job(clients, "train-nobody")
+
+
+def test_the_api_and_the_queue_do_the_same(
+    clients: Clients,
+    export: Callable[[bytes], LandedExport],
+    pictures: dict[str, list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    use(clients, monkeypatch)
+    landed = export(coco(pictures))
+    user_function(label_export_train)(message(landed.to_message()))
+    job = report(clients, landed)["job"]
+    listed = user_function(api.list_jobs)(request("GET", "/api/jobs", params={"kind": "training"}))
+    assert job in {each["name"] for each in body_of(listed)["jobs"]}
+    told = user_function(api.get_job)(request("GET", f"/api/jobs/{job}", route={"name": job}))
+    assert body_of(told)["name"] == job
+    missing = user_function(api.get_job)(request("GET", "/api/jobs/x", route={"name": "x"}))
+    assert missing.status_code == 404
