@@ -5,11 +5,8 @@ from typing import Any
 import azure.functions as func
 
 from handlers.http import answering, json_response
-from shared import jobs, models, prediction
-from shared.batches import model_store
 from shared.clients import clients
 from shared.errors import InvalidRequestError
-from shared.health import health_report
 
 blueprint = func.Blueprint()
 
@@ -19,30 +16,40 @@ MAX_JOBS = 200
 @blueprint.route("predict", methods=["POST"])
 @answering
 def predict(req: func.HttpRequest) -> func.HttpResponse:
+    from shared.models import model_store
+    from shared.prediction import predict_now
+
     known = clients()
-    uploads = [(name, file.read()) for name, file in req.files.items(multi=True)] if _is_multipart(req) else []
-    if not _is_multipart(req):
+    if (req.headers.get("content-type") or "").lower().startswith("multipart/form-data"):
+        uploads = [(name, file.read()) for name, file in req.files.items(multi=True)]
+    else:
         uploads = [("image", req.get_body())]
-    return json_response(prediction.predict_now(model_store(known), known.settings, uploads))
+    return json_response(predict_now(model_store(known), known.settings, uploads))
 
 
 @blueprint.route("models", methods=["GET"])
 @answering
 def list_models(req: func.HttpRequest) -> func.HttpResponse:
+    from shared.models import list_versions, model_store
+
     known = clients()
-    return json_response({"models": models.list_versions(known.ml, model_store(known))})
+    return json_response({"models": list_versions(known.ml, model_store(known))})
 
 
 @blueprint.route("models/{version}", methods=["GET"])
 @answering
 def get_model(req: func.HttpRequest) -> func.HttpResponse:
+    from shared.models import get_version, model_store
+
     known = clients()
-    return json_response(models.get_version(known.ml, model_store(known), req.route_params["version"]))
+    return json_response(get_version(known.ml, model_store(known), req.route_params["version"]))
 
 
 @blueprint.route("jobs", methods=["GET"])
 @answering
 def list_jobs(req: func.HttpRequest) -> func.HttpResponse:
+    from shared import jobs
+
     kind = req.params.get("kind")
     if kind not in {None, "training", "scoring"}:
         raise InvalidRequestError(f"kind is {kind!r}, but must be training or scoring", "kind")
@@ -52,15 +59,15 @@ def list_jobs(req: func.HttpRequest) -> func.HttpResponse:
 @blueprint.route("jobs/{name}", methods=["GET"])
 @answering
 def get_job(req: func.HttpRequest) -> func.HttpResponse:
+    from shared import jobs
+
     return json_response(jobs.get_job(clients(), req.route_params["name"]))
 
 
 @blueprint.route("health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 @answering
 def health(req: func.HttpRequest) -> func.HttpResponse:
+    from shared.health import health_report
+
     report: dict[str, Any] = health_report(clients())
     return json_response(report, 200 if report["state"] == "healthy" else 503)
-
-
-def _is_multipart(req: func.HttpRequest) -> bool:
-    return (req.headers.get("content-type") or "").lower().startswith("multipart/form-data")

@@ -2,9 +2,7 @@
 
 import azure.functions as func
 
-from shared import batches
 from shared.clients import clients
-from shared.ledger import Ledger
 from shared.settings import configured
 
 blueprint = func.Blueprint()
@@ -12,5 +10,8 @@ blueprint = func.Blueprint()
 
 @blueprint.timer_trigger("timer", configured("batch_interval"))
 def dispatch_batches(timer: func.TimerRequest) -> None:
+    from shared.batches import dispatch
+    from shared.ledger import Ledger
+
     known = clients()
-    batches.dispatch(known, Ledger(known.tables))
+    dispatch(known, Ledger(known.tables))

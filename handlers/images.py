@@ -5,9 +5,8 @@ import json
 import azure.functions as func
 
 from handlers.events import blob_event
-from shared import images
+from shared import queues
 from shared.clients import DATA_STORAGE, clients
-from shared.ledger import Ledger
 from shared.settings import configured
 
 blueprint = func.Blueprint()
@@ -17,27 +16,36 @@ blueprint = func.Blueprint()
     "blob", f"{configured('images_container')}/{{name}}", DATA_STORAGE, source=func.BlobSource.EVENT_GRID
 )
 def image_landed(blob: func.InputStream) -> None:
+    from shared.images import receive_image
+    from shared.ledger import Ledger
+
     known = clients()
-    images.receive_image(known.blobs, Ledger(known.tables), known.settings, _path(blob.name or ""), blob.read())
+    receive_image(known.blobs, Ledger(known.tables), known.settings, _path(blob.name or ""), blob.read())
 
 
 @blueprint.event_grid_trigger("event")
 def image_too_large(event: func.EventGridEvent) -> None:
+    from shared.images import Rejection, reject_image, too_large
+    from shared.ledger import Ledger
+
     known = clients()
     blob = blob_event(event)
-    reason = images.too_large(blob.size, known.settings)
-    rejection = images.Rejection(blob.path, blob.etag, reason)
-    images.reject_image(known.blobs, Ledger(known.tables), known.settings, rejection)
+    reason = too_large(blob.size, known.settings)
+    rejection = Rejection(blob.path, blob.etag, reason)
+    reject_image(known.blobs, Ledger(known.tables), known.settings, rejection)
 
 
-@blueprint.queue_trigger("message", "webjobs-blobtrigger-poison", DATA_STORAGE)
+@blueprint.queue_trigger("message", queues.POISONED_BLOBS, DATA_STORAGE)
 def image_poisoned(message: func.QueueMessage) -> None:
+    from shared.images import Rejection, reject_image
+    from shared.ledger import Ledger
+
     known = clients()
     poison = json.loads(message.get_body())
     if poison["ContainerName"] == known.settings.images_container:
         reason = "the image could not be taken in; the app's log says why"
-        rejection = images.Rejection(poison["BlobName"], poison["ETag"], reason)
-        images.reject_image(known.blobs, Ledger(known.tables), known.settings, rejection)
+        rejection = Rejection(poison["BlobName"], poison["ETag"], reason)
+        reject_image(known.blobs, Ledger(known.tables), known.settings, rejection)
 
 
 def _path(name: str) -> str:

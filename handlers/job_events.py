@@ -5,11 +5,8 @@ import re
 
 import azure.functions as func
 
-from shared import batches
+from shared import queues
 from shared.clients import DATA_STORAGE, clients
-from shared.cluster import ENDED_STATUSES
-from shared.ledger import Ledger
-from shared.provisioning import JOB_EVENTS_QUEUE
 
 blueprint = func.Blueprint()
 
@@ -19,16 +16,22 @@ _SUBJECT = re.compile(r"experiments/[^/]+/runs/(?P<run>[^/]+)")
 
 @blueprint.event_grid_trigger("event")
 def job_changed(event: func.EventGridEvent) -> None:
+    from shared.batches import JOB_PREFIX
+    from shared.cluster import ENDED_STATUSES
+
     data = event.get_json()
     match = _SUBJECT.fullmatch(event.subject or "")
     run = str(data.get("runId") or (match["run"] if match else ""))
     # Steps and trials raise events too; a pipeline's own run has the pipeline's name.
     ended = data.get("runStatus", "Completed") in ENDED_STATUSES
-    if ended and run.startswith(batches.JOB_PREFIX):
-        clients().queue(JOB_EVENTS_QUEUE).send_message(json.dumps({"job": run}))
+    if ended and run.startswith(JOB_PREFIX):
+        clients().queue(queues.JOB_EVENTS).send_message(json.dumps({"job": run}))
 
 
-@blueprint.queue_trigger("message", JOB_EVENTS_QUEUE, DATA_STORAGE)
+@blueprint.queue_trigger("message", queues.JOB_EVENTS, DATA_STORAGE)
 def job_settle(message: func.QueueMessage) -> None:
+    from shared.batches import settle_job
+    from shared.ledger import Ledger
+
     known = clients()
-    batches.settle_job(known, Ledger(known.tables), json.loads(message.get_body())["job"])
+    settle_job(known, Ledger(known.tables), json.loads(message.get_body())["job"])

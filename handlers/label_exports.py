@@ -3,19 +3,22 @@
 import azure.functions as func
 
 from handlers.events import blob_event
-from shared import training
+from shared import queues
 from shared.clients import DATA_STORAGE, clients
-from shared.training import LandedExport
 
 blueprint = func.Blueprint()
 
 
 @blueprint.event_grid_trigger("event")
 def label_export_landed(event: func.EventGridEvent) -> None:
+    from shared.training import LandedExport, announce_export
+
     blob = blob_event(event)
-    training.announce_export(clients(), LandedExport(blob.container, blob.path, blob.etag))
+    announce_export(clients(), LandedExport(blob.container, blob.path, blob.etag))
 
 
-@blueprint.queue_trigger("message", training.QUEUE, DATA_STORAGE)
+@blueprint.queue_trigger("message", queues.LABEL_EXPORTS, DATA_STORAGE)
 def label_export_train(message: func.QueueMessage) -> None:
-    training.train_on_export(clients(), LandedExport.from_message(message.get_body().decode()))
+    from shared.training import LandedExport, train_on_export
+
+    train_on_export(clients(), LandedExport.from_message(message.get_body().decode()))

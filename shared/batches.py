@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from shared.cluster import ENDED_STATUSES, KIND_TAG, find_job, submit_once
 from shared.ledger import Batch, ConcurrentUpdateError, Image, Ledger, Settlement, WaitingImages
-from shared.models import ModelStore, classifiers
+from shared.models import classifiers, model_store
 from shared.predictions import WRITERS, PredictionRow
 from shared.scoring import (
     ManifestRow,
@@ -114,11 +114,6 @@ def settle_job(clients: Clients, ledger: Ledger, job: str) -> None:
     batch = ledger.batch(job.removeprefix(JOB_PREFIX))
     if batch is not None and batch.state != "done":
         _bring_forward(clients, ledger, batch)
-
-
-def model_store(clients: Clients) -> ModelStore:
-    """Where the configured model is kept."""
-    return ModelStore(clients.blobs, clients.settings.work_container, clients.settings.model_name)
 
 
 @contextlib.contextmanager

@@ -7,9 +7,9 @@ import json
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from shared.errors import SettingsError
-from shared.locations import account_name
 from shared.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -194,6 +194,12 @@ class Clients:
             f"is not set; give a connection string, or {DATA_STORAGE}__accountName, or "
             f"{DATA_STORAGE}__{service}ServiceUri for an identity",
         )
+
+
+def account_name(blobs: BlobServiceClient) -> str:
+    """Name of a storage account, by its host name or, where the endpoint is path-style, by its path."""
+    name: str | None = blobs.account_name
+    return name or urlsplit(blobs.url).path.strip("/")
 
 
 @functools.cache

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from shared.ledger import TABLE
-from shared.models import ModelStore
-from shared.training import QUEUE
+from shared.models import model_store
+from shared.queues import LABEL_EXPORTS
 
 if TYPE_CHECKING:
     from shared.clients import Clients
@@ -27,14 +27,14 @@ def health_report(clients: Clients) -> dict[str, Any]:
             return f"unreachable: {type(error).__name__}"
 
     settings = clients.settings
-    store = ModelStore(clients.blobs, settings.work_container, settings.model_name)
+    store = model_store(clients)
 
     def blobs() -> str:
         clients.blobs.get_container_client(settings.work_container).get_container_properties()
         return "ok"
 
     def queues() -> str:
-        clients.queues.get_queue_client(QUEUE).get_queue_properties()
+        clients.queues.get_queue_client(LABEL_EXPORTS).get_queue_properties()
         return "ok"
 
     def tables() -> str:

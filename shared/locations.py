@@ -14,7 +14,6 @@ from shared.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
-    from azure.storage.blob import BlobServiceClient
 
 _SHORT = re.compile(r"azureml://datastores/(?P<datastore>[^/]+)/paths/(?P<path>.+)", re.IGNORECASE)
 _LONG = re.compile(
@@ -73,12 +72,6 @@ class Datastores:
 def datastore_name(container: str) -> str:
     """Name of the datastore that LabelLoop makes for a container: datastores take no hyphens, containers do."""
     return container.replace("-", "_")
-
-
-def account_name(blobs: BlobServiceClient) -> str:
-    """Name of a storage account, by its host name or, where the endpoint is path-style, by its path."""
-    name: str | None = blobs.account_name
-    return name or urlsplit(blobs.url).path.strip("/")
 
 
 def read_datastores(ml: MLClient, account: str) -> Datastores:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from azure.ai.ml import MLClient
     from azure.storage.blob import BlobServiceClient
 
+    from shared.clients import Clients
+
 BUNDLE_FILES = (MODEL_FILE, LABELS_FILE, CARD_FILE)
 
 
@@ -117,6 +119,11 @@ class ModelStore:
         for name in BUNDLE_FILES:
             with (folder / name).open("wb") as file:
                 self.blobs.get_blob_client(self.container, f"{path}/{name}").download_blob().readinto(file)
+
+
+def model_store(clients: Clients) -> ModelStore:
+    """Where the configured model is kept."""
+    return ModelStore(clients.blobs, clients.settings.work_container, clients.settings.model_name)
 
 
 class ClassifierCache:

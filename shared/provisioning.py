@@ -19,17 +19,14 @@ from shared.cluster import ENVIRONMENT_NAME, cluster_environment
 from shared.errors import ProvisioningError
 from shared.ledger import TABLE, Ledger
 from shared.locations import datastore_name
+from shared.queues import PROVISION, QUEUES
 from shared.training import EXPORTS_FOLDER
-from shared.training import QUEUE as EXPORTS_QUEUE
 
 if TYPE_CHECKING:
     from azure.mgmt.eventgrid.models import EventSubscription, EventSubscriptionFilter
 
     from shared.clients import Clients
 
-QUEUE = "provision"
-JOB_EVENTS_QUEUE = "job-events"
-QUEUES = (QUEUE, EXPORTS_QUEUE, JOB_EVENTS_QUEUE)
 STATE_PATH = "provisioning.json"
 DEAD_LETTERS = "dead-letters"
 WEB_API_VERSION = "2024-04-01"
@@ -97,7 +94,7 @@ def request_provisioning(clients: Clients) -> dict[str, Any]:
     for name in QUEUES:
         _make_queue(clients, name)
     _write_states(clients, [ResourceState(each.type, each.name) for each in desired_resources(clients)])
-    clients.queue(QUEUE).send_message(json.dumps({"requested_at": _now()}))
+    clients.queue(PROVISION).send_message(json.dumps({"requested_at": _now()}))
     return provisioning_report(clients)
 
 

@@ -15,6 +15,7 @@ from shared.errors import ExportError, NotFoundError
 from shared.labels import read_coco
 from shared.ledger import normalised_etag
 from shared.locations import read_datastores
+from shared.queues import LABEL_EXPORTS
 
 if TYPE_CHECKING:
     from azure.storage.blob import StorageStreamDownloader
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from shared.datasets import DataSet
     from shared.settings import Settings
 
-QUEUE = "label-exports"
 EXPORTS_FOLDER = "Labeling/export/"
 REPORTS_FOLDER = "exports"
 TRAINING = "training"
@@ -59,7 +59,9 @@ class TrainingOutcome:
 
 def announce_export(clients: Clients, export: LandedExport) -> None:
     """Put an export on the queue; it is looked at when EXPORT_QUIET_SECONDS have passed."""
-    clients.queue(QUEUE).send_message(export.to_message(), visibility_timeout=clients.settings.export_quiet_seconds)
+    clients.queue(LABEL_EXPORTS).send_message(
+        export.to_message(), visibility_timeout=clients.settings.export_quiet_seconds
+    )
 
 
 def train_on_export(clients: Clients, export: LandedExport) -> TrainingOutcome:

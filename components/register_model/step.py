@@ -17,12 +17,12 @@ import numpy as np
 import yaml
 
 from components.register_model.evaluation import Floats, Scores, aligned, evaluate, truth_matrix, tune_thresholds
+from shared.clients import account_name
 from shared.errors import LabelLoopError
 from shared.inference import CARD_FILE, LABELS_FILE, MODEL_FILE, Classifier, Preprocessing
 from shared.locations import (
     BlobLocation,
     Datastores,
-    account_name,
     datastore_name,
     locate,
     read_datastores,

@@ -1,0 +1,9 @@
+"""Names of the queues between the triggers, all in the data account."""
+
+PROVISION = "provision"
+LABEL_EXPORTS = "label-exports"
+JOB_EVENTS = "job-events"
+QUEUES = (PROVISION, LABEL_EXPORTS, JOB_EVENTS)
+# Where the blob trigger puts what it could not process:
+# https://learn.microsoft.com/azure/azure-functions/functions-bindings-storage-blob-trigger#poison-blobs
+POISONED_BLOBS = "webjobs-blobtrigger-poison"
