@@ -1,5 +1,5 @@
 # Two commands do all set-up on a fresh machine: `make demo` and `make test`. `python -m local …` works without make.
-PYTHON ?= python3
+PYTHON ?= $(shell command -v python3.13 || echo python3)
 VENV := .venv
 RUN := $(VENV)/bin/python
 SOURCES := function_app.py handlers shared components local tests bench docs
