@@ -90,13 +90,25 @@ def dispatch(clients: Clients, ledger: Ledger) -> None:
         if lease is None:
             return
         for batch in ledger.open_batches():
-            lease.renew()
+            if not _renewed(lease):
+                break
             _attempt(clients, ledger, batch, failures)
-        while (new := _new_batch(clients, ledger)) is not None:
-            lease.renew()
+        while _renewed(lease) and (new := _new_batch(clients, ledger)) is not None:
             _attempt(clients, ledger, new, failures)
     if failures:
         raise ExceptionGroup(f"{len(failures)} batches could not be brought forward", failures)
+
+
+def _renewed(lease: BlobLeaseClient) -> bool:
+    """False when a step took so long that another dispatcher has the lease now; the rest is left to it."""
+    from azure.core.exceptions import HttpResponseError
+
+    try:
+        lease.renew()
+    except HttpResponseError as error:
+        logger.warning("the dispatcher's lease is lost: %s", error.reason)
+        return False
+    return True
 
 
 def _attempt(clients: Clients, ledger: Ledger, batch: Batch, failures: list[Exception]) -> None:

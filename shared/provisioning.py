@@ -67,9 +67,9 @@ def desired_resources(clients: Clients) -> list[Resource]:
     containers = [settings.work_container, settings.images_container, settings.predictions_container, DEAD_LETTERS]
     shown = [settings.work_container, settings.images_container, settings.predictions_container]
     return [
+        Resource("table", TABLE, lambda: Ledger(clients.tables).create()),
         *(Resource("container", name, _bind(_make_container, clients, name)) for name in containers),
         *(Resource("queue", name, _bind(_make_queue, clients, name)) for name in QUEUES),
-        Resource("table", TABLE, lambda: Ledger(clients.tables).create()),
         Resource("workspace", settings.azureml_workspace_name, lambda: _make_workspace(clients)),
         Resource("compute", settings.compute_name, lambda: _make_compute(clients)),
         *(Resource("datastore", datastore_name(name), _bind(_make_datastore, clients, name)) for name in shown),
@@ -90,6 +90,8 @@ def desired_resources(clients: Clients) -> list[Resource]:
 
 def request_provisioning(clients: Clients) -> dict[str, Any]:
     """Note that provisioning was asked for, and put the work on the queue. Returns the report."""
+    # The ledger before the container: the dispatcher takes the container for the sign that it can work.
+    Ledger(clients.tables).create()
     _make_container(clients, clients.settings.work_container)
     for name in QUEUES:
         _make_queue(clients, name)

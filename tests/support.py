@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -122,3 +123,13 @@ def drop_image(clients: Clients, path: str, content: bytes) -> str:
     """Upload a blob to the images container; returns its etag, as it stands in the ledger."""
     blob = clients.blobs.get_blob_client(clients.settings.images_container, path)
     return normalised_etag(str(blob.upload_blob(content, overwrite=True)["etag"]))
+
+
+def without_queues(connection_string: str) -> str:
+    """The same account, but nothing listens where its queue service should be."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    parts = dict(part.split("=", 1) for part in connection_string.split(";") if part)
+    parts["QueueEndpoint"] = f"http://127.0.0.1:{port}/{parts['AccountName']}"
+    return ";".join(f"{name}={value}" for name, value in parts.items())

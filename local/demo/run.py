@@ -155,7 +155,9 @@ class Demo:
                     shown[step["name"]] = step["status"]
                     self._clock.say(f"  {step['name']}: {step['status']}")
             if described["status"] in {"Failed", "Canceled"}:
-                raise DemoError(f"training {job} ended as {described['status']}: {described.get('error')}")
+                failed = [step["job"] for step in described["steps"] if step["status"] == "Failed"]
+                logs = [str(self._state / "cloud" / "runs" / run / "user_logs") for run in failed]
+                raise DemoError(f"training {job} ended as {described['status']}; see {', '.join(logs) or 'the logs'}")
             return bool(described["status"] == "Completed")
 
         wait_for(f"the end of training {job}", ended, seconds=TRAIN_SECONDS)

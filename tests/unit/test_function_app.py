@@ -68,9 +68,7 @@ def fresh_interpreter(code: str, **environment: str) -> str:
     """What `code` prints in an interpreter that has imported nothing of ours."""
     clean = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
     command = [sys.executable, "-c", code]
-    ended = subprocess.run(
-        command, cwd=ROOT, env={**clean, **environment}, capture_output=True, text=True, check=False
-    )
+    ended = subprocess.run(command, cwd=ROOT, env={**clean, **environment}, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
 
@@ -80,7 +78,7 @@ def triggers() -> dict[str, dict[str, Any]]:
     """Each function's trigger, as its declaration says it."""
     from function_app import app
 
-    return {function.get_function_name(): described(function) for function in app.get_functions()}
+    return {str(function.get_function_name()): described(function) for function in app.get_functions()}
 
 
 def described(function: Any) -> dict[str, Any]:

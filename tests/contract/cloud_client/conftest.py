@@ -31,8 +31,8 @@ SDK_WARNINGS = (
     "ignore::pytest.PytestUnraisableExceptionWarning",
 )
 NEVER = "0 0 0 1 1 *"
-QUIET = ({"service": "events", "operation": "Microsoft.*", "lost": True},)
-NODES_FAIL = {"service": "compute", "path": "*", "exit_code": 3}
+QUIET: tuple[dict[str, Any], ...] = ({"service": "events", "operation": "Microsoft.*", "lost": True},)
+NODES_FAIL: dict[str, Any] = {"service": "compute", "path": "*", "exit_code": 3}
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 
 
@@ -59,7 +59,7 @@ class Cloud:
         config = self.stack.config
         answer = requests.put(
             f"{config.arm_url}/admin/faults",
-            json={"value": [*rules, *QUIET]},
+            json={"value": list[Any]([*rules, *QUIET])},
             headers={"x-admin-key": config.identity_header},
             verify=str(config.certificate),
             timeout=10,
@@ -107,7 +107,7 @@ def make(cloud: Cloud) -> MakeClients:
 
 
 @pytest.fixture(scope="package")
-def _provisioned(make: MakeClients) -> None:
+def provisioned(make: MakeClients) -> None:
     clients = make()
     with contextlib.suppress(Exception):
         clients.blobs.create_container(clients.settings.work_container)
@@ -115,7 +115,7 @@ def _provisioned(make: MakeClients) -> None:
 
 
 @pytest.fixture
-def clients(make: MakeClients, _provisioned: None) -> Clients:
+def clients(make: MakeClients, provisioned: None) -> Clients:
     """Clients of a provisioned workspace."""
     return make()
 

@@ -7,16 +7,19 @@ import time
 from typing import Any
 
 import pytest
+from azure.ai.ml.entities import AzureBlobDatastore
+from azure.mgmt.eventgrid.models import SystemTopic
 
 from handlers.provision import provision_start, provision_status, provision_work
 from shared.clients import Clients
 from shared.errors import ProvisioningError
-from shared.provisioning import provision, provisioning_report
+from shared.provisioning import STORAGE_TOPIC_TYPE, provision, provisioning_report
 from tests.contract.cloud_client.conftest import Cloud, MakeClients
 from tests.unit.handlers.conftest import use
 from tests.unit.handlers.support import body_of, message, request, user_function
 
 RESOURCES = [
+    ("table", "ledger"),
     ("container", "labelloop"),
     ("container", "images"),
     ("container", "predictions"),
@@ -24,7 +27,6 @@ RESOURCES = [
     ("queue", "provision"),
     ("queue", "label-exports"),
     ("queue", "job-events"),
-    ("table", "ledger"),
     ("workspace", "labelloop"),
     ("compute", "gpu-cluster"),
     ("datastore", "labelloop"),
@@ -184,3 +186,37 @@ def test_a_lost_state_is_written_anew_by_the_next_run(clients: Clients) -> None:
     assert provisioning_report(clients)["state"] == "not_started"
     provision(clients)
     assert provisioning_report(clients)["state"] == "ready"
+
+
+def test_a_workspace_on_another_account_is_refused_since_exports_would_land_elsewhere(
+    make: MakeClients, provisioned: None
+) -> None:
+    other = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/other"
+    with pytest.raises(ProvisioningError, match=f"exists on storage account .*, but DATA_STORAGE is {other}"):
+        provision(make(data_storage_resource_id=other))
+    provision(make())
+
+
+def test_a_datastore_that_shows_something_else_is_refused_and_left_as_it_is(
+    make: MakeClients, clients: Clients
+) -> None:
+    store = AzureBlobDatastore(name="taken", account_name=clients.account_name, container_name="images")
+    clients.ml.datastores.create_or_update(store)
+    with pytest.raises(ProvisioningError, match=r"datastore taken: .*shows .*'images'.*, not container taken"):
+        provision(make(predictions_container="taken"))
+    assert clients.ml.datastores.get("taken").container_name == "images"
+    provision(clients)
+
+
+def test_a_system_topic_that_exists_under_another_name_is_used(clients: Clients) -> None:
+    group = clients.settings.azure_resource_group
+    topics = clients.event_grid.system_topics
+    topics.begin_delete(group, "labelloop-storage").result()
+    topic = SystemTopic(
+        location=clients.settings.azure_location, source=clients.account_resource_id, topic_type=STORAGE_TOPIC_TYPE
+    )
+    topics.begin_create_or_update(group, "made-by-others", topic).result()
+    provision(clients)
+    assert sorted(str(each.name) for each in topics.list_by_subscription()) == ["labelloop-workspace", "made-by-others"]
+    found = clients.event_grid.system_topic_event_subscriptions.list_by_system_topic(group, "made-by-others")
+    assert len(list(found)) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import itertools
@@ -10,10 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from azure.ai.ml.entities import Model
 from azure.core.exceptions import HttpResponseError, ResourceExistsError
 
+from components.register_model import evaluation
 from components.register_model.step import MAX_TRIES, Gate, RegisterModel
 from handlers import api
 from shared.clients import Clients
@@ -64,14 +67,18 @@ class Registry:
         return list_versions(self.clients.ml, self.store)
 
 
+@pytest.fixture(autouse=True)
+def _few_thresholds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tuning has tests of its own; here five thresholds do."""
+    monkeypatch.setattr(evaluation, "GRID", np.linspace(0.1, 0.9, 5))
+
+
 @pytest.fixture
-def registry(make: MakeClients, _provisioned: None, pictures: dict[str, list[str]], tmp_path: Path) -> Registry:
+def registry(make: MakeClients, provisioned: None, pictures: dict[str, list[str]], tmp_path: Path) -> Registry:
     """The registry of a model that no other test knows."""
     clients = make(model_name=f"model-{next(_numbers)}")
-    try:
+    with contextlib.suppress(ResourceExistsError):
         clients.blobs.create_container("azureml")
-    except ResourceExistsError:
-        pass
     rows = [
         {"image_url": f"azureml://datastores/workspaceblobstore/paths/{path}", "label": labels}
         for path, labels in pictures.items()

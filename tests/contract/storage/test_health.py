@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from azure.core.pipeline.transport import HttpTransport
 
 from shared.clients import Clients
 from shared.health import health_report
-from tests.support import make_clients, prepare_storage, promote_bundle
+from tests.support import make_clients, prepare_storage, promote_bundle, without_queues
 
 
 def test_before_provisioning_the_app_is_healthy_and_says_what_is_not_there(storage: str) -> None:
@@ -36,37 +35,27 @@ def test_with_everything_there_the_app_names_its_model(storage: str, tmp_path: P
 
 
 @pytest.fixture
-def closed_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-@pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How long the SDKs wanted to wait between their tries (s); they do not really wait."""
     durations: list[float] = []
-    monkeypatch.setattr(HttpTransport, "sleep", lambda self, duration: durations.append(duration))
+    monkeypatch.setattr(HttpTransport, "sleep", lambda _, duration: durations.append(duration))
     return durations
 
 
 @pytest.fixture
-def without_queues(storage: str, closed_port: int) -> Clients:
+def ill(storage: str) -> Clients:
     """An account whose queue service does not answer."""
     prepare_storage(make_clients(storage))
-    parts = dict(part.split("=", 1) for part in storage.split(";") if part)
-    parts["QueueEndpoint"] = f"http://127.0.0.1:{closed_port}/{parts['AccountName']}"
-    return make_clients(";".join(f"{name}={value}" for name, value in parts.items()))
+    return make_clients(without_queues(storage))
 
 
-def test_a_service_that_does_not_answer_makes_the_app_unhealthy(without_queues: Clients, waits: list[float]) -> None:
-    report = health_report(without_queues)
+def test_a_service_that_does_not_answer_makes_the_app_unhealthy(ill: Clients, waits: list[float]) -> None:
+    report = health_report(ill)
     assert report["state"] == "unhealthy"
     assert report["checks"]["queues"] == "unreachable: ServiceRequestError"
     assert report["checks"]["blobs"] == "ok"
 
 
-def test_the_report_does_not_wait_for_a_service_to_come_back(without_queues: Clients, waits: list[float]) -> None:
-    health_report(without_queues)
+def test_the_report_does_not_wait_for_a_service_to_come_back(ill: Clients, waits: list[float]) -> None:
+    health_report(ill)
     assert sum(waits) <= 5, "an HTTP answer must come within 230 s, and four services are asked"

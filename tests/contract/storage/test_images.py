@@ -6,10 +6,11 @@ import io
 from typing import Any
 
 import pytest
+from azure.storage.blob import BlobBlock
 from PIL import Image as Pillow
 
 from shared.clients import Clients
-from shared.images import receive_image, reject_image
+from shared.images import Rejection, receive_image, reject_image
 from shared.ledger import Image, Ledger
 from tests.support import drop_image, encoded, make_clients, plain_jpeg, prepare_storage
 
@@ -130,7 +131,7 @@ def test_a_blob_without_a_known_md5_is_read_again(inbox: Inbox) -> None:
     blob = inbox.clients.blobs.get_blob_client("images", "a.jpg")
     # A blob of several blocks has no MD5, unless its writer gave one.
     blob.stage_block("AAAA", plain_jpeg())
-    blob.commit_block_list(["AAAA"])
+    blob.commit_block_list([BlobBlock("AAAA")])
     assert not blob.get_blob_properties().content_settings.content_md5
     image = inbox.receive("a.jpg", plain_jpeg())
     assert image is not None
@@ -144,12 +145,35 @@ def test_a_blob_that_is_gone_when_its_event_comes_leaves_nothing(inbox: Inbox) -
 
 
 def test_a_rejection_is_noted_once_whatever_the_etag_looks_like(inbox: Inbox) -> None:
-    settings = inbox.clients.settings
-    image = reject_image(inbox.ledger, settings, "huge.tif", 'W/"0x8D"', "too large")
+    def reject(etag: str) -> Image | None:
+        rejection = Rejection("huge.tif", etag, "too large")
+        return reject_image(inbox.clients.blobs, inbox.ledger, inbox.clients.settings, rejection)
+
+    image = reject('W/"0x8D"')
     assert image is not None
     assert (image.etag, image.error) == ("0x8D", "too large")
-    assert reject_image(inbox.ledger, settings, "huge.tif", "0x8D", "too large") is None
+    assert reject("0x8D") is None
     assert inbox.waiting() == [image]
+
+
+def test_an_event_of_an_older_content_that_comes_late_does_not_supersede_the_newer_one(inbox: Inbox) -> None:
+    newer = inbox.drop("a.jpg", plain_jpeg())
+    rejection = Rejection("a.jpg", "0x1", "too large")
+    assert reject_image(inbox.clients.blobs, inbox.ledger, inbox.clients.settings, rejection) is not None
+    assert inbox.waiting() == [newer]
+    assert {row["etag"]: row["state"] for row in inbox.ledger.history("images", "a.jpg")}["0x1"] == "superseded"
+
+
+def test_of_two_contents_of_a_blob_that_is_gone_the_one_told_last_waits(inbox: Inbox) -> None:
+    inbox.drop("a.jpg", plain_jpeg())
+    inbox.clients.blobs.get_blob_client("images", "a.jpg").delete_blob()
+    rejection = Rejection("a.jpg", "0x1", "too large")
+    image = reject_image(inbox.clients.blobs, inbox.ledger, inbox.clients.settings, rejection)
+    assert inbox.waiting() == [image]
+
+
+def content(etag: str) -> Image:
+    return Image("images", "a.jpg", etag, "images", "a.jpg", etag)
 
 
 class OvertakenLedger(Ledger):
@@ -162,22 +186,19 @@ class OvertakenLedger(Ledger):
     def _transact(self, operations: Any) -> None:
         other, self._other = self._other, None
         if other is not None:
-            super().record_arrival(other)
+            super().record_arrival(other, lambda: other.etag)
         super()._transact(operations)
 
 
 def test_of_two_workers_with_the_same_event_one_notes_the_image(inbox: Inbox) -> None:
-    image = Image("images", "a.jpg", "0x1", "images", "a.jpg", "0x1")
-    assert not OvertakenLedger(inbox.clients.tables, image).record_arrival(image)
-    assert inbox.waiting() == [image]
+    assert not OvertakenLedger(inbox.clients.tables, content("0x1")).record_arrival(content("0x1"), lambda: "0x1")
+    assert inbox.waiting() == [content("0x1")]
 
 
 def test_of_two_contents_that_come_at_once_both_are_noted(inbox: Inbox) -> None:
-    inbox.ledger.record_arrival(Image("images", "a.jpg", "0x0", "images", "a.jpg", "0x0"))
-    first = Image("images", "a.jpg", "0x1", "images", "a.jpg", "0x1")
-    second = Image("images", "a.jpg", "0x2", "images", "a.jpg", "0x2")
-    assert OvertakenLedger(inbox.clients.tables, first).record_arrival(second)
-    assert inbox.waiting() == [second]
+    inbox.ledger.record_arrival(content("0x0"), lambda: "0x0")
+    assert OvertakenLedger(inbox.clients.tables, content("0x1")).record_arrival(content("0x2"), lambda: "0x2")
+    assert inbox.waiting() == [content("0x2")]
     assert {row["etag"]: row["state"] for row in inbox.ledger.history("images", "a.jpg")} == {
         "0x0": "superseded",
         "0x1": "superseded",

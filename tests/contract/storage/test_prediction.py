@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from shared.batches import model_store
 from shared.clients import Clients
 from shared.errors import ImageRejectedError, InvalidRequestError, NoModelError
+from shared.models import model_store
 from shared.prediction import MAX_IMAGES, predict_now
 from tests.contract.storage.test_images import turned_photo
 from tests.support import LABELS, make_clients, plain_jpeg, prepare_storage, promote_bundle

@@ -60,7 +60,7 @@ class KilledAt(Writes):
 
 
 class AnswerLostAt(Writes):
-    """The n-th write is carried out, but its answer is lost. The SDK sends some writes again, and gives up on others."""
+    """The n-th write is carried out, but its answer is lost. The SDK sends some writes again, others it gives up."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -69,16 +69,17 @@ class AnswerLostAt(Writes):
     def write(self, request: Any, send: Callable[[], Any]) -> Any:
         answer = send()
         if self.count == self._number:
+            answer.internal_response.close()
             raise ServiceResponseError("connection aborted")
         return answer
 
 
-class _Transport(RequestsTransport):
+class _Transport(RequestsTransport):  # type: ignore[misc] # azure.core loads it lazily, as Any
     def __init__(self, writes: Writes) -> None:
         super().__init__()
         self._writes = writes
 
-    def send(self, request: Any, **options: Any) -> Any:  # type: ignore[override] # one of the SDK's two overloads
+    def send(self, request: Any, **options: Any) -> Any:
         return self._writes.send(request, functools.partial(super().send, request, **options))
 
 

@@ -21,5 +21,5 @@ def test_an_event_without_etag_or_size_is_read_all_the_same() -> None:
 
 @pytest.mark.parametrize("subject", ["", "/blobServices/default/containers/c", f"{CONTAINERS}/c/blobs/", "models/m:1"])
 def test_an_event_about_something_else_is_refused(subject: str) -> None:
-    with pytest.raises(InvalidRequestError, match="event event-1: its subject .* names no blob"):
+    with pytest.raises(InvalidRequestError, match=r"event event-1: its subject .* names no blob"):
         blob_event(event(subject, {}))

@@ -6,6 +6,7 @@ import logging
 
 import azure.functions as func
 import pytest
+from azure.core.exceptions import ResourceNotFoundError
 
 from handlers.http import answering, json_response, problem
 from shared import errors
@@ -53,9 +54,9 @@ def answer_to(error: Exception) -> func.HttpResponse:
         (errors.ImageRejectedError("x"), 400, "Bad Request"),
         (errors.NotFoundError("x"), 404, "Not Found"),
         (errors.NoModelError("x"), 503, "Service Unavailable"),
-        (errors.SettingsError("A", "x"), 500, "Error"),
-        (errors.ProvisioningError("compute c", "x"), 500, "Error"),
-        (errors.LabelLoopError("x"), 500, "Error"),
+        (errors.SettingsError("A", "x"), 500, "Internal Server Error"),
+        (errors.ProvisioningError("compute c", "x"), 500, "Internal Server Error"),
+        (errors.LabelLoopError("x"), 500, "Internal Server Error"),
     ],
 )
 def test_each_error_meant_for_people_has_its_status(error: Exception, status: int, title: str) -> None:
@@ -80,6 +81,14 @@ def test_an_error_of_ours_is_logged_and_without_the_urls_query(caplog: pytest.Lo
 def test_a_defect_is_left_to_the_host() -> None:
     with pytest.raises(ZeroDivisionError):
         answer_to(ZeroDivisionError())
+
+
+def test_an_error_of_an_sdk_is_told_without_its_details(caplog: pytest.LogCaptureFixture) -> None:
+    response = answer_to(ResourceNotFoundError("https://acct.blob.core.windows.net/secret was not found"))
+    assert (response.status_code, response.mimetype) == (503, "application/problem+json")
+    assert "ResourceNotFoundError" in body_of(response)["detail"]
+    assert "secret" not in body_of(response)["detail"]
+    assert len(caplog.records) == 1
 
 
 def test_what_goes_well_is_answered_as_it_is() -> None:

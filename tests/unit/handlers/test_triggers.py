@@ -66,6 +66,8 @@ def test_the_timer_makes_a_batch_of_what_waits(clients: Clients, tmp_path: Path)
     drop_image(clients, "a.jpg", plain_jpeg())
     user_function(image_landed)(blob("a.jpg", plain_jpeg()))
     user_function(dispatch_batches)(None)
+    assert len(waiting(clients)) == 1, "the first tick of all only makes the lease's blob"
+    user_function(dispatch_batches)(None)
     assert waiting(clients) == []
     (path,) = clients.blobs.get_container_client("predictions").list_blob_names()
     assert path.endswith(".csv")

@@ -17,7 +17,8 @@ def test_an_image_becomes_a_normalised_square_of_its_centre() -> None:
     image = Image.new("RGB", (512, 256), BLUE)
     image.paste(RED, (0, 0, 100, 256))
     inputs = preprocess(image, Preprocessing())
-    assert (inputs.shape, inputs.dtype) == ((3, 224, 224), np.float32)
+    assert inputs.shape == (3, 224, 224)
+    assert inputs.dtype == np.float32
     np.testing.assert_allclose(inputs[2], (1 - 0.406) / 0.225, rtol=1e-5)
     np.testing.assert_allclose(inputs[0], (0 - 0.485) / 0.229, rtol=1e-5)
 
@@ -35,7 +36,7 @@ def test_preprocessing_survives_its_card() -> None:
 
 def test_predictions_come_in_order_and_a_bad_image_fails_itself_alone(tmp_path: Path) -> None:
     classifier = Classifier.load(write_bundle(tmp_path))
-    images = [
+    images: list[bytes | ImageRejectedError] = [
         plain_jpeg(RED),
         b"broken",
         ImageRejectedError("was deleted"),
@@ -78,3 +79,16 @@ def test_labels_that_do_not_fit_the_model_are_refused(tmp_path: Path) -> None:
     (folder / LABELS_FILE).write_text('["only one"]')
     with pytest.raises(LabelLoopError, match=r"3 outputs, but labels.json has 1 labels"):
         Classifier.load(folder)
+
+
+def test_a_very_long_image_is_cropped_without_resizing_all_of_it() -> None:
+    panorama = Image.new("RGB", (60_000, 20), BLUE)
+    panorama.paste(RED, (29_990, 0, 30_010, 20))
+    inputs = preprocess(panorama, Preprocessing(normalise=False))
+    assert inputs.shape == (3, 224, 224)
+    assert inputs[0, 112, 112] > 0.9, "its middle is red"
+    assert inputs[2, 112, 112] < 0.1
+
+
+def test_a_classifier_tells_what_it_runs_on(tmp_path: Path) -> None:
+    assert "CPUExecutionProvider" in Classifier.load(write_bundle(tmp_path)).providers

@@ -36,10 +36,12 @@ def test_a_path_style_account_is_told_by_its_path() -> None:
     ("url", "reason"),
     [
         ("AmlDatastore://veg/a.jpg", "there is no blob datastore veg; there are fruit, workspaceblobstore"),
-        (LONG.replace("/W/", "/other/"), "is in workspace other, not W"),
+        (LONG.replace("/W/", "/other/"), "is in workspace other of resource group R, subscription S, not in W of R, S"),
         ("https://evil.example/fruit-photos/a.jpg", "is no blob of the storage account"),
         ("https://acct.blob.core.windows.net/fruit-photos", "is no blob of the storage account"),
         ("http://169.254.169.254/metadata", "is no blob of the storage account"),
+        ("AmlDatastore://fruit/../other/a.jpg", "has an empty, '.' or '..' segment"),
+        ("https://acct.blob.core.windows.net/fruit-photos/%2e%2e/a.jpg", "has an empty, '.' or '..' segment"),
         ("file:///etc/passwd", "must be AmlDatastore://"),
         ("", "(empty)"),
     ],

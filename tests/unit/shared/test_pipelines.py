@@ -14,17 +14,32 @@ from tests.support import make_settings
 
 ACCOUNT = "https://acct.blob.core.windows.net/"
 DATA_SET = DataSet("abc123", {}, ("a", "b"), {}, ())
-BATCH = Batch("b1", "claimed", "cluster", "many", "multilabel", "3", "models/m/3", "2026-11-24", images=90, shards=3)
+BATCH = Batch(
+    "b1",
+    "claimed",
+    "cluster",
+    "many",
+    "multilabel",
+    "3",
+    "models/m/3",
+    "2026-11-24",
+    images=90,
+    shards=3,
+    folder="batches/b1/0a1b/",
+)
 
 
 def train(**settings: object) -> dict[str, Any]:
-    job = training_pipeline("train-1", DATA_SET, "multilabel-data:abc123", make_settings(**settings), account_url=ACCOUNT)
-    return job._to_dict()  # noqa: SLF001 - what the SDK writes as YAML is the same that it sends
+    job = training_pipeline(
+        "train-1", DATA_SET, "multilabel-data:abc123", make_settings(**settings), account_url=ACCOUNT
+    )
+    # What the SDK writes as YAML is the same that it sends.
+    return dict(job._to_dict())
 
 
 def score(**changes: Any) -> dict[str, Any]:
     batch = dataclasses.replace(BATCH, **changes)
-    return scoring_pipeline("score-b1", batch, make_settings(), account_url=ACCOUNT)._to_dict()  # noqa: SLF001
+    return dict(scoring_pipeline("score-b1", batch, make_settings(), account_url=ACCOUNT)._to_dict())
 
 
 def test_training_is_automl_then_register_model_on_the_same_data() -> None:
@@ -66,7 +81,7 @@ def test_scoring_is_one_parallel_node_over_the_manifest_shards() -> None:
     assert node["resources"]["instance_count"] == 3
     assert node["mini_batch_error_threshold"] == -1
     assert node["retry_settings"] == {"max_retries": 3, "timeout": 1800}
-    assert job["inputs"]["manifest"]["path"] == "azureml://datastores/labelloop/paths/batches/b1/manifest/"
+    assert job["inputs"]["manifest"]["path"] == "azureml://datastores/labelloop/paths/batches/b1/0a1b/manifest/"
     assert job["inputs"]["model"]["path"] == "azureml:multilabel:3"
 
 

@@ -61,3 +61,9 @@ def test_one_setting_can_be_read_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert configured("batch_interval") == "0 * * * * *"
     monkeypatch.setenv("BATCH_INTERVAL", "*/5 * * * * *")
     assert configured("batch_interval") == "*/5 * * * * *"
+
+
+@pytest.mark.parametrize("name", ["images_container", "predictions_container"])
+def test_two_containers_can_not_be_the_same(name: str) -> None:
+    with pytest.raises(SettingsError, match="they must be three different containers"):
+        make_settings(**{name: "labelloop"})
