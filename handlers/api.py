@@ -1,5 +1,6 @@
 """The HTTP API: predict at once, models, jobs, health."""
 
+import contextlib
 from typing import Any
 
 import azure.functions as func
@@ -20,10 +21,13 @@ def predict(req: func.HttpRequest) -> func.HttpResponse:
     from shared.prediction import predict_now
 
     known = clients()
+    uploads: list[tuple[str, bytes]] = []
     if (req.headers.get("content-type") or "").lower().startswith("multipart/form-data"):
-        uploads = [(name, file.read()) for name, file in req.files.items(multi=True)]
+        for name, file in req.files.items(multi=True):
+            with contextlib.closing(file):
+                uploads.append((name, file.read()))
     else:
-        uploads = [("image", req.get_body())]
+        uploads.append(("image", req.get_body()))
     return json_response(predict_now(model_store(known), known.settings, uploads))
 
 

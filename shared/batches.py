@@ -11,32 +11,26 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import hashlib
-import json
 import logging
 import math
-import tempfile
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from shared.cluster import ENDED_STATUSES, KIND_TAG, find_job, submit_once
-from shared.ledger import Batch, ConcurrentUpdateError, Image, Ledger, Settlement, WaitingImages
+from shared.cluster import ENDED_STATUSES, KIND_TAG, find_job, status_of, submit_once
+from shared.ledger import Batch, ConcurrentUpdateError, Image, Ledger, WaitingImages
 from shared.models import classifiers, model_store
-from shared.predictions import WRITERS, PredictionRow
+from shared.results import collect, read_shard
 from shared.scoring import (
     ManifestRow,
-    Outcome,
     manifest_path,
     part_path,
-    read_lines,
-    read_manifest,
     score_shard,
     write_part,
 )
 
 if TYPE_CHECKING:
-    from azure.storage.blob import BlobLeaseClient, BlobServiceClient
+    from azure.storage.blob import BlobLeaseClient
 
     from shared.clients import Clients
     from shared.settings import Settings
@@ -48,7 +42,6 @@ LEASE_SECONDS = 60
 MIN_SHARD_IMAGES, MAX_SHARD_IMAGES = 16, 512
 # So many shards a node: enough that nodes finish together, few enough that starting one costs little.
 SHARDS_PER_NODE = 2
-SPOOL_BYTES = 8_000_000
 
 logger = logging.getLogger(__name__)
 
@@ -192,16 +185,16 @@ def _bring_forward(clients: Clients, ledger: Ledger, batch: Batch) -> None:
         if batch.state == "claimed":
             if batch.route == "inline":
                 _score_inline(clients, batch)
-                _finish(clients, ledger, batch, job_error="")
+                collect(clients, ledger, batch, job_error="")
                 return
             batch = _submit(clients, ledger, batch)
         if batch.state == "submitted":
             job = find_job(clients, batch.job)
             if job is None:
                 batch = _submit(clients, ledger, batch)
-            elif job.status in ENDED_STATUSES:
-                error = "" if job.status == "Completed" else f"scoring job {batch.job} ended as {job.status}"
-                _finish(clients, ledger, batch, job_error=error)
+            elif (status := status_of(job)) in ENDED_STATUSES:
+                error = "" if status == "Completed" else f"scoring job {batch.job} ended as {status}"
+                collect(clients, ledger, batch, job_error=error)
     except ConcurrentUpdateError as error:
         logger.info("batch %s is in other hands: %s", batch.id, error)
         current = ledger.batch(batch.id)
@@ -251,7 +244,7 @@ def _score_inline(clients: Clients, batch: Batch) -> None:
     container = clients.settings.work_container
     classifier = classifiers.get(model_store(clients), batch.model_path)
     for shard in range(batch.shards):
-        rows = _read_shard(clients.blobs, container, batch, shard)
+        rows = read_shard(clients.blobs, container, batch, shard)
         part = part_path(batch.folder, shard)
         write_part(clients.blobs, container, part, score_shard(clients.blobs, classifier, rows))
 
@@ -264,143 +257,3 @@ def _submit(clients: Clients, ledger: Ledger, batch: Batch) -> Batch:
     submit_once(clients, job)
     logger.info("batch %s: submitted job %s", batch.id, job.name)
     return ledger.advance(batch, state="submitted", job=str(job.name))
-
-
-@dataclass(frozen=True)
-class _Result:
-    """How one image of a batch ended. Without an `outcome` it goes into a later batch."""
-
-    manifest_row: ManifestRow
-    outcome: Outcome | None
-
-    @property
-    def state(self) -> str:
-        if self.outcome is None:
-            return "waiting"
-        if self.manifest_row.error:
-            return "rejected"
-        return "failed" if self.outcome.error else "scored"
-
-    def to_json(self) -> str:
-        outcome = self.outcome.__dict__ if self.outcome else None
-        return json.dumps({"manifest_row": self.manifest_row.__dict__, "outcome": outcome})
-
-    @classmethod
-    def from_json(cls, line: str) -> _Result:
-        values = json.loads(line)
-        outcome = Outcome.from_json(json.dumps(values["outcome"])) if values["outcome"] else None
-        return cls(ManifestRow(**values["manifest_row"]), outcome)
-
-
-def _finish(clients: Clients, ledger: Ledger, batch: Batch, *, job_error: str) -> None:
-    """Check the parts against the manifest, write the files, settle every image, and close the batch.
-
-    What is found is sealed first, in one blob that is never written again: files and ledger rest on it alone, however
-    often, by whomever, and however late this is carried out.
-    """
-    settings = clients.settings
-    labels = model_store(clients).labels(batch.model_path)
-    with _sealed_results(clients, batch, job_error) as sealed:
-        count = Counter(result.state for result in sealed())
-        rows_expected = count.total() - count["waiting"]
-        files = tuple(_file_path(batch, suffix) for suffix in settings.prediction_formats) if rows_expected else ()
-        for suffix, path in zip(settings.prediction_formats, files, strict=False):
-            with tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES) as file:
-                WRITERS[suffix](_rows(batch, sealed()), labels, file)
-                file.seek(0)
-                blob = clients.blobs.get_blob_client(settings.predictions_container, path)
-                blob.upload_blob(file, overwrite=True)
-        errors = count["failed"] + count["rejected"]
-        batch = ledger.advance(batch, files=files, predicted=count["scored"], errors=errors, retried=count["waiting"])
-        ledger.settle(batch.id, _settlements(settings, files, sealed()))
-    # Images that a stalled dispatcher claimed after the manifest was written.
-    ledger.release(batch.id)
-    ledger.close_batch(batch)
-    logger.info(
-        "batch %s: %d predicted, %d errors, %d go into a later batch; %s",
-        *(batch.id, batch.predicted, batch.errors, batch.retried, ", ".join(files) or "no file"),
-    )
-
-
-@contextlib.contextmanager
-def _sealed_results(clients: Clients, batch: Batch, job_error: str) -> Iterator[Callable[[], Iterator[_Result]]]:
-    """The batch's results, sealed by the first who asks for them; the value gives them anew at each call."""
-    from azure.core.exceptions import ResourceExistsError
-
-    blob = clients.blobs.get_blob_client(clients.settings.work_container, f"{batch.folder}result.jsonl")
-    with tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES) as file:
-        for result in _results(clients, batch, job_error):
-            file.write(result.to_json().encode() + b"\n")
-        file.seek(0)
-        try:
-            blob.upload_blob(file, overwrite=False)
-        except ResourceExistsError:
-            file.seek(0)
-            file.truncate()
-            blob.download_blob().readinto(file)
-
-        def read() -> Iterator[_Result]:
-            file.seek(0)
-            return (_Result.from_json(line.decode()) for line in file)
-
-        yield read
-
-
-def _results(clients: Clients, batch: Batch, job_error: str) -> Iterator[_Result]:
-    """Each image of the manifest, once, with what the parts say of it."""
-    container = clients.settings.work_container
-    for shard in range(batch.shards):
-        outcomes = _read_part(clients.blobs, container, batch, shard)
-        for row in _read_shard(clients.blobs, container, batch, shard):
-            outcome = outcomes.get(row.key)
-            if outcome is None and (row.error or row.attempts + 1 >= clients.settings.max_attempts):
-                error = row.error or job_error or "the scoring job gave no result for this image"
-                outcome = Outcome(row.key, (), (), "", error)
-            yield _Result(row, outcome)
-
-
-def _rows(batch: Batch, results: Iterable[_Result]) -> Iterator[PredictionRow]:
-    model = f"{batch.model_name}:{batch.model_version}"
-    for result in results:
-        outcome = result.outcome
-        if outcome is not None:
-            yield PredictionRow(
-                result.manifest_row.image,
-                outcome.labels,
-                outcome.probabilities,
-                model,
-                outcome.scored_at,
-                outcome.error,
-            )
-
-
-def _settlements(settings: Settings, files: tuple[str, ...], results: Iterable[_Result]) -> Iterator[Settlement]:
-    for result in results:
-        row = result.manifest_row
-        etag = row.key.partition(":")[2]
-        image = Image(
-            settings.images_container, row.image, etag, row.container, row.path, row.etag, row.error, row.attempts
-        )
-        if result.outcome is None:
-            yield Settlement(image, result.state)
-        else:
-            yield Settlement(image, result.state, result.outcome.error, files[0])
-
-
-def _file_path(batch: Batch, suffix: str) -> str:
-    return f"{dt.datetime.fromisoformat(batch.created):%Y/%m/%d}/{batch.id}.{suffix}"
-
-
-def _read_shard(blobs: BlobServiceClient, container: str, batch: Batch, shard: int) -> list[ManifestRow]:
-    content = blobs.get_blob_client(container, manifest_path(batch.folder, shard)).download_blob().readall()
-    return read_manifest(content.decode())
-
-
-def _read_part(blobs: BlobServiceClient, container: str, batch: Batch, shard: int) -> dict[str, Outcome]:
-    from azure.core.exceptions import ResourceNotFoundError
-
-    try:
-        content = blobs.get_blob_client(container, part_path(batch.folder, shard)).download_blob().readall()
-    except ResourceNotFoundError:
-        return {}
-    return {each.key: each for each in map(Outcome.from_json, read_lines(content.decode()))}

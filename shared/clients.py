@@ -28,11 +28,18 @@ class Clients:
     """The clients of one process. `environment` holds the connection settings, in the Functions convention:
     a connection string in `X`, or `X__accountName` or `X__blobServiceUri` (…`queue`…, …`table`…) with `X__clientId`
     for an identity (https://learn.microsoft.com/azure/azure-functions/functions-reference#connections).
+    `storage_options` go to the storage clients as they are.
     """
 
-    def __init__(self, configured: Settings, environment: Mapping[str, str]) -> None:
+    def __init__(self, configured: Settings, environment: Mapping[str, str], **storage_options: Any) -> None:
         self.settings = configured
         self._environment = environment
+        self._storage_options = storage_options
+
+    @functools.cached_property
+    def probing(self) -> Clients:
+        """The same, for questions whose answer is wanted now: storage clients that neither retry nor wait for long."""
+        return Clients(self.settings, self._environment, retry_total=0, connection_timeout=5, read_timeout=10)
 
     @functools.cached_property
     def credential(self) -> TokenCredential:
@@ -49,8 +56,8 @@ class Clients:
 
         connection = self._environment.get(DATA_STORAGE)
         if connection:
-            return BlobServiceClient.from_connection_string(connection)
-        return BlobServiceClient(self._service_uri("blob"), credential=self.credential)
+            return BlobServiceClient.from_connection_string(connection, **self._storage_options)
+        return BlobServiceClient(self._service_uri("blob"), credential=self.credential, **self._storage_options)
 
     @functools.cached_property
     def queues(self) -> QueueServiceClient:
@@ -59,8 +66,8 @@ class Clients:
 
         connection = self._environment.get(DATA_STORAGE)
         if connection:
-            return QueueServiceClient.from_connection_string(connection)
-        return QueueServiceClient(self._service_uri("queue"), credential=self.credential)
+            return QueueServiceClient.from_connection_string(connection, **self._storage_options)
+        return QueueServiceClient(self._service_uri("queue"), credential=self.credential, **self._storage_options)
 
     @functools.cached_property
     def tables(self) -> TableServiceClient:
@@ -69,8 +76,8 @@ class Clients:
 
         connection = self._environment.get(DATA_STORAGE)
         if connection:
-            return TableServiceClient.from_connection_string(connection)
-        return TableServiceClient(self._service_uri("table"), credential=self.credential)
+            return TableServiceClient.from_connection_string(connection, **self._storage_options)
+        return TableServiceClient(self._service_uri("table"), credential=self.credential, **self._storage_options)
 
     def queue(self, name: str) -> QueueClient:
         """One queue, whose messages are base64 as the Functions host's default (`messageEncoding`) wants them."""

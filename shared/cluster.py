@@ -66,6 +66,11 @@ def find_job(clients: Clients, name: str) -> Job | None:
         return None
 
 
+def status_of(job: Job) -> str:
+    """A job's status as Azure ML spells it, e.g. Running. The SDK gives an enumeration for it, or a plain text."""
+    return str(getattr(job.status, "value", job.status))
+
+
 def submit_once(clients: Clients, job: Job) -> Job:
     """Submit a job under its own name; when a job of that name exists, that one is returned.
 

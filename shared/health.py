@@ -26,6 +26,7 @@ def health_report(clients: Clients) -> dict[str, Any]:
         except AzureError as error:
             return f"unreachable: {type(error).__name__}"
 
+    clients = clients.probing
     settings = clients.settings
     store = model_store(clients)
 
@@ -38,9 +39,8 @@ def health_report(clients: Clients) -> dict[str, Any]:
         return "ok"
 
     def tables() -> str:
-        next(
-            iter(clients.tables.get_table_client(TABLE).query_entities("PartitionKey eq ''", results_per_page=1)), None
-        )
+        table = clients.tables.get_table_client(TABLE)
+        next(iter(table.query_entities("PartitionKey eq ''", results_per_page=1)), None)
         return "ok"
 
     def model() -> str:

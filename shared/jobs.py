@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from shared.cluster import KIND_TAG, find_job
+from shared.cluster import KIND_TAG, find_job, status_of
 from shared.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def get_job(clients: Clients, name: str) -> dict[str, Any]:
     if job is None:
         raise NotFoundError(f"there is no job {name}")
     steps = [
-        {"name": child.display_name or child.name, "job": child.name, "status": child.status}
+        {"name": child.display_name or child.name, "job": child.name, "status": status_of(child)}
         for child in clients.ml.jobs.list(parent_job_name=name)
         if child is not None
     ]
@@ -51,7 +51,7 @@ def describe_job(job: Job) -> dict[str, Any]:
     return {
         "name": job.name,
         "kind": tags.pop(KIND_TAG, ""),
-        "status": job.status,
+        "status": status_of(job),
         "created_at": created.isoformat() if created else None,
         "studio_url": job.studio_url,
         "tags": tags,

@@ -96,11 +96,15 @@ class WaitingImages:
 
     @property
     def longest_wait_seconds(self) -> float:
-        return max(((self.now - each.since).total_seconds() for each in self.images), default=0.0)
+        return max(map(self._age, self.images), default=0.0)
 
     @property
     def shortest_wait_seconds(self) -> float:
-        return min(((self.now - each.since).total_seconds() for each in self.images), default=0.0)
+        return min(map(self._age, self.images), default=0.0)
+
+    def _age(self, waiting: Waiting) -> float:
+        # The clock is told in whole seconds, the rows' times more finely.
+        return max(0.0, (self.now - waiting.since).total_seconds())
 
 
 @dataclass(frozen=True)

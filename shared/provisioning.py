@@ -106,6 +106,7 @@ def provision(clients: Clients) -> None:
     """
     resources = desired_resources(clients)
     states = [ResourceState(each.type, each.name) for each in resources]
+    _make_container(clients, clients.settings.work_container)  # The states are kept in it.
     for resource, state in zip(resources, states, strict=True):
         state.state, state.since = "in_progress", _now()
         _write_states(clients, states)

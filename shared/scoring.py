@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from azure.storage.blob import BlobServiceClient
 
 READ_AHEAD = 8
+DELETED = "the image was deleted before it was scored"
+REPLACED = "the image was replaced before it was scored; its newer content has a row of its own"
 # Missing rights, time-outs and throttling: not the image's fault.
 TRANSIENT = frozenset({401, 403, 408, 429})
 
@@ -125,12 +127,14 @@ def _read_image(blobs: BlobServiceClient, row: ManifestRow) -> bytes | ImageReje
     condition: dict[str, Any] = {}
     if row.etag:
         condition = {"etag": f'"{row.etag}"', "match_condition": MatchConditions.IfNotModified}
+    blob = blobs.get_blob_client(row.container, row.path)
     try:
-        content: bytes = blobs.get_blob_client(row.container, row.path).download_blob(**condition).readall()
+        content: bytes = blob.download_blob(**condition).readall()
     except ResourceNotFoundError:
-        return ImageRejectedError("the image was deleted before it was scored")
+        return ImageRejectedError(DELETED)
     except ResourceModifiedError:
-        return ImageRejectedError("the image was replaced before it was scored; its newer content has a row of its own")
+        # A condition on a blob that is not there fails as well.
+        return ImageRejectedError(REPLACED if blob.exists() else DELETED)
     except HttpResponseError as error:
         # An archived blob, for one, answers 409. What may go away by itself is tried again with the whole shard.
         if error.status_code is None or error.status_code in TRANSIENT or error.status_code >= 500:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shared import datasets
-from shared.cluster import KIND_TAG, find_job, submit_once
+from shared.cluster import KIND_TAG, find_job, status_of, submit_once
 from shared.errors import ExportError, NotFoundError
 from shared.labels import read_coco
 from shared.ledger import normalised_etag
@@ -120,7 +120,7 @@ def _train(clients: Clients, data_set: DataSet, export: str, datastores: Any) ->
     name = job_name(data_set, settings)
     attempt = 1
     while (job := find_job(clients, name)) is not None:
-        if job.status not in {"Failed", "Canceled"}:
+        if status_of(job) not in {"Failed", "Canceled"}:
             return name, False
         # An export that is sent again after its training failed is trained again.
         attempt += 1

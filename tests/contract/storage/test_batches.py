@@ -18,7 +18,7 @@ from azure.core.exceptions import ResourceNotFoundError, ServiceResponseError
 from azure.storage.blob import BlobLeaseClient
 
 import shared.ledger
-from shared import batches
+from shared import batches, results
 from shared.batches import dispatch, settle_job
 from shared.clients import Clients
 from shared.images import Rejection, receive_image, reject_image
@@ -264,7 +264,7 @@ def retries_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_image_without_result_waits_a_while_for_its_next_batch(app: App) -> None:
     app.drop("a.jpg")
-    batches._finish(app.clients, app.ledger, app.new_batch(), job_error="scoring job score-x ended as Failed")
+    results.collect(app.clients, app.ledger, app.new_batch(), job_error="scoring job score-x ended as Failed")
     assert app.states("a.jpg") == ["waiting"]
     assert app.waiting() == {}
     assert app.files("") == {}, "a batch without rows has no file"
@@ -276,9 +276,9 @@ def test_an_image_without_result_goes_into_later_batches_and_ends_as_an_error_ro
     app.drop("a.jpg")
     for attempt in (1, 2):
         failed = "scoring job score-x ended as Failed"
-        batches._finish(app.clients, app.ledger, app.new_batch(), job_error=failed)
+        results.collect(app.clients, app.ledger, app.new_batch(), job_error=failed)
         assert app.waiting() == {"a.jpg": attempt}
-    batches._finish(app.clients, app.ledger, app.new_batch(), job_error="scoring job score-x ended as Failed")
+    results.collect(app.clients, app.ledger, app.new_batch(), job_error="scoring job score-x ended as Failed")
     assert app.waiting() == {}
     assert app.rows()["a.jpg"]["error"] == "scoring job score-x ended as Failed"
     assert app.states("a.jpg") == ["failed"]
@@ -292,7 +292,7 @@ def test_a_job_that_completes_without_a_result_is_told_in_the_row(storage: str, 
     app = App(storage, max_attempts=1)
     promote_bundle(app.clients, tmp_path)
     app.drop("a.jpg")
-    batches._finish(app.clients, app.ledger, app.new_batch(), job_error="")
+    results.collect(app.clients, app.ledger, app.new_batch(), job_error="")
     assert app.rows()["a.jpg"]["error"] == "the scoring job gave no result for this image"
 
 
@@ -302,7 +302,7 @@ def test_what_one_shard_lacks_does_not_hold_up_the_others(app: App, small_shards
     batch = app.new_batch()
     batches._score_inline(app.clients, batch)
     app.clients.blobs.get_blob_client("labelloop", part_path(batch.folder, 1)).delete_blob()
-    batches._finish(app.clients, app.ledger, batch, job_error="")
+    results.collect(app.clients, app.ledger, batch, job_error="")
     assert len(app.rows()) == 2
     assert set(app.waiting().values()) == {1}
     app.dispatch()
@@ -312,7 +312,7 @@ def test_what_one_shard_lacks_does_not_hold_up_the_others(app: App, small_shards
 
 def test_a_rejected_image_needs_no_result_of_the_scorer(app: App) -> None:
     app.drop("no-image.jpg", b"text")
-    batches._finish(app.clients, app.ledger, app.new_batch(), job_error="scoring job x ended as Failed")
+    results.collect(app.clients, app.ledger, app.new_batch(), job_error="scoring job x ended as Failed")
     assert app.rows()["no-image.jpg"]["error"].startswith("not an image")
 
 
