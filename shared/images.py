@@ -110,7 +110,7 @@ def _eight_bit(image: PillowImage) -> PillowImage:
     from PIL import Image as Pillow
 
     pixels = np.array(image, dtype=np.float32)
-    top = 65535.0 if image.mode.startswith("I") else max(float(pixels.max()), 1e-9)
+    top = 65535.0 if image.mode.startswith("I") else max(float(np.max(pixels)), 1e-9)
     pixels *= np.float32(255 / top)
     return Pillow.fromarray(np.clip(pixels, 0, 255, out=pixels).round(out=pixels).astype("uint8"))
 
