@@ -159,8 +159,13 @@ def require_champion(store: ModelStore) -> Champion:
 
 
 def get_version(ml: MLClient, store: ModelStore, version: str) -> dict[str, Any]:
-    """One registered version, or the one in use for `champion`, with its card. Raises NotFoundError, NoModelError."""
-    wanted = require_champion(store).version if version == "champion" else version
+    """One registered version, or the one in use for `champion`, with its card. Raises NotFoundError."""
+    wanted = version
+    if version == "champion":
+        champion = store.champion()
+        if champion is None:
+            raise NotFoundError(f"model {store.model_name} has no champion yet; export labels to train one")
+        wanted = champion.version
     found = next((each for each in list_versions(ml, store) if each["version"] == wanted), None)
     if found is None:
         raise NotFoundError(f"model {store.model_name} has no version {wanted}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -44,6 +45,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
 def trained(stack: RunningStack, labelled: list[KnownImage]) -> str:
     """The name of a training that survived a kill of everything while AutoML ran."""
     client = stack.client()
+    assert client.request("GET", "/api/models/champion").status == 404
+    assert client.request("POST", "/api/predict", labelled[0].file.read_bytes()).status == 503
     export_labels(client, labelled)
     (job,) = wait_for("a training", lambda: jobs(client, "training"), seconds=60)
     name = str(job["name"])
@@ -119,6 +122,8 @@ def test_a_changed_image_is_predicted_again_and_the_old_event_changes_nothing(
     await_rows(client, {name})
     client.upload(client.environment["IMAGES_CONTAINER"], [(name, new[1].file.read_bytes())])
     wait_for("the second row", lambda: [row["image"] for row in rows(client)].count(name) == 2, seconds=60)
+    several = {image for image, count in Counter(row["image"] for row in rows(client)).items() if count > 1}
+    assert several == {name}, "after all that this stack went through, only the changed image has two rows"
 
 
 def upload(client: Client, images: list[KnownImage], folder: str) -> set[str]:
