@@ -6,6 +6,7 @@ import functools
 import json
 import logging
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Any
 
 import azure.functions as func
@@ -16,7 +17,6 @@ Handler = Callable[[func.HttpRequest], func.HttpResponse]
 
 logger = logging.getLogger(__name__)
 
-TITLES = {400: "Bad Request", 404: "Not Found", 500: "Internal Server Error", 503: "Service Unavailable"}
 STATUS = {
     errors.InvalidRequestError: 400,
     errors.ExportError: 400,
@@ -39,7 +39,7 @@ def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | Non
 
 def problem(status: int, detail: str, field: str | None = None) -> func.HttpResponse:
     """An `application/problem+json` answer (RFC 9457)."""
-    body = {"type": "about:blank", "title": TITLES.get(status, "Error"), "status": status, "detail": detail}
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
     if field:
         body["field"] = field
     headers = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else {}

@@ -47,13 +47,21 @@ def cluster_environment() -> Environment:
     """The environment of the cluster's steps; its version is a hash of its content, so it changes only with that."""
     from azure.ai.ml.entities import Environment
 
-    content = CONDA_FILE.read_bytes() + BASE_IMAGE.encode()
     return Environment(
-        name=ENVIRONMENT_NAME,
-        version=hashlib.sha256(content).hexdigest()[:12],
-        image=BASE_IMAGE,
-        conda_file=str(CONDA_FILE),
+        name=ENVIRONMENT_NAME, version=_environment_version(), image=BASE_IMAGE, conda_file=str(CONDA_FILE)
     )
+
+
+def environment_reference() -> str:
+    """How a step names the registered environment. An environment given as an object would be registered again,
+    without its name, for every job.
+    """
+    return f"azureml:{ENVIRONMENT_NAME}:{_environment_version()}"
+
+
+@functools.cache
+def _environment_version() -> str:
+    return hashlib.sha256(CONDA_FILE.read_bytes() + BASE_IMAGE.encode()).hexdigest()[:12]
 
 
 def find_job(clients: Clients, name: str) -> Job | None:
@@ -74,10 +82,12 @@ def status_of(job: Job) -> str:
 def submit_once(clients: Clients, job: Job) -> Job:
     """Submit a job under its own name; when a job of that name exists, that one is returned.
 
-    Names derive from what a job is about, so that a step that is carried out twice submits one job.
+    Names derive from what a job is about, so that a step that is carried out twice submits one job. The environment is
+    registered first: a newer version of the app may bring a newer one.
     """
     from azure.core.exceptions import HttpResponseError
 
+    clients.ml.environments.create_or_update(cluster_environment())
     try:
         return clients.ml.jobs.create_or_update(job)
     except HttpResponseError:

@@ -14,7 +14,7 @@ from azure.ai.ml.entities import ManagedIdentityConfiguration, PipelineJob
 from azure.ai.ml.parallel import RunFunction, parallel_run_function
 from azure.ai.ml.sweep import BanditPolicy, Choice, Uniform
 
-from shared.cluster import cluster_environment, code_folder
+from shared.cluster import code_folder, environment_reference
 from shared.datasets import DataSet
 from shared.ledger import Batch
 from shared.locations import datastore_name
@@ -127,7 +127,7 @@ def _register_model_step() -> Any:
             " --model-name ${{inputs.model_name}} --job ${{inputs.job}} --data-set ${{inputs.data_set}}"
             " --promote-metric ${{inputs.promote_metric}} --promote-min-gain ${{inputs.promote_min_gain}}"
         ),
-        environment=cluster_environment(),
+        environment=environment_reference(),
         inputs={
             "best_model": Input(type="mlflow_model"),
             "data": Input(type="uri_folder"),
@@ -167,7 +167,7 @@ def _score_images_step(*, nodes: int) -> Any:
         task=RunFunction(
             code=str(code_folder()),
             entry_script="components/score_images/entry.py",
-            environment=cluster_environment(),
+            environment=environment_reference(),
             program_arguments=(
                 "--model ${{inputs.model}} --folder ${{inputs.folder}} --account-url ${{inputs.account_url}}"
                 " --work-container ${{inputs.work_container}}"

@@ -20,7 +20,7 @@ from components.register_model import evaluation
 from components.register_model.step import MAX_TRIES, Gate, RegisterModel
 from handlers import api
 from shared.clients import Clients
-from shared.errors import LabelLoopError, NoModelError, NotFoundError
+from shared.errors import LabelLoopError, NotFoundError
 from shared.inference import LABELS_FILE, MODEL_FILE
 from shared.models import Champion, ModelStore, get_version, list_versions
 from tests.contract.cloud_client.conftest import Cloud, MakeClients
@@ -249,7 +249,7 @@ def test_a_version_is_told_with_its_card_by_number_or_as_the_champion(registry: 
 def test_before_the_first_training_there_is_no_version(registry: Registry) -> None:
     ml, store = registry.clients.ml, registry.store
     assert registry.versions() == []
-    with pytest.raises(NoModelError):
+    with pytest.raises(NotFoundError, match="has no champion yet"):
         get_version(ml, store, "champion")
     with pytest.raises(NotFoundError):
         get_version(ml, store, "1")
