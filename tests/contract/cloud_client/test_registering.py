@@ -268,7 +268,7 @@ def test_the_api_tells_of_models(registry: Registry, monkeypatch: pytest.MonkeyP
     use(registry.clients, monkeypatch)
     get_model: Callable[..., Any] = user_function(api.get_model)
     missing = get_model(request("GET", "/api/models/champion", route={"version": "champion"}))
-    assert missing.status_code == 503
+    assert missing.status_code == 404
     registry.run("train-a", GOOD)
     listed = user_function(api.list_models)(request("GET", "/api/models"))
     assert [each["version"] for each in body_of(listed)["models"]] == ["1"]
