@@ -25,7 +25,9 @@ def predict(req: func.HttpRequest) -> func.HttpResponse:
     if (req.headers.get("content-type") or "").lower().startswith("multipart/form-data"):
         for name, file in req.files.items(multi=True):
             with contextlib.closing(file):
-                uploads.append((name, file.read()))
+                uploads.append((file.filename or name, file.read()))
+        if not uploads:
+            raise InvalidRequestError("the form has no file; send each image as a part with a filename", "body")
     else:
         uploads.append(("image", req.get_body()))
     return json_response(predict_now(model_store(known), known.settings, uploads))

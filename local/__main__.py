@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import signal
 import sys
 import threading
 from pathlib import Path
 
-from local.stack import ROOT, Stack, StackError
+from local.stack import ROOT, Stack, StackError, delete_state
 
 STATE = ROOT / ".local" / "state"
 ENVIRONMENT = ROOT / ".local" / "env"
@@ -44,8 +43,8 @@ def demo(arguments: argparse.Namespace) -> int:
 
 def reset(arguments: argparse.Namespace) -> int:
     """Delete a stack's state."""
-    shutil.rmtree(arguments.state, ignore_errors=True)
-    print(f"deleted {arguments.state}")
+    deleted = delete_state(arguments.state)
+    print(f"deleted {arguments.state}" if deleted else f"there is no state in {arguments.state}")
     return 0
 
 

@@ -103,8 +103,10 @@ class StackConfig:
     def save(self) -> None:
         values = dataclasses.asdict(self)
         del values["state"]
-        self.state.mkdir(parents=True, exist_ok=True)
+        self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary = self.state / "stack.json.new"
+        # It holds the secret that identities are given out for.
+        temporary.touch(mode=0o600)
         temporary.write_text(json.dumps(values, indent=2))
         temporary.replace(self.state / "stack.json")
 

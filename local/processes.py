@@ -20,9 +20,17 @@ POLL_SECONDS = 0.1
 
 
 def start_guarded(
-    command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    command: Sequence[str],
+    *,
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    keep_open: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
-    """Start `command` under a guard; it ends with this process. Its output is appended to `log`."""
+    """Start `command` under a guard; it ends with this process. Its output is appended to `log`.
+
+    The guard, not the command, inherits the descriptors `keep_open`.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         return subprocess.Popen(
@@ -33,6 +41,7 @@ def start_guarded(
             env=None if env is None else dict(env),
             cwd=cwd,
             start_new_session=True,
+            pass_fds=keep_open,
         )
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from local.cloud.certificate import ensure_certificate
 from local.config import STORAGE_SERVICES, StackConfig
+from local.locking import StateLock, StateLockedError
 from local.processes import start_guarded, stop
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,15 +36,39 @@ class StackError(Exception):
     """The stack could not be started or kept up; the message says which part, why, and where its log is."""
 
 
+def delete_state(state: Path) -> bool:
+    """Delete a stack's state; False when there is none. Raises StackError when a stack runs on it, or when the folder
+    holds something else.
+    """
+    if not state.exists():
+        return False
+    if any(state.iterdir()) and not any((state / name).exists() for name in ("stack.json", "lock")):
+        raise StackError(f"{state} holds no stack's state, and is not deleted")
+    try:
+        lock = StateLock(state)
+    except StateLockedError as error:
+        raise StackError(str(error)) from None
+    try:
+        shutil.rmtree(state)
+    finally:
+        lock.release()
+    return True
+
+
 class Stack:
     """The processes of one stack. Use as a context manager, or call `start` and `stop`."""
 
     def __init__(self, state: Path, *, app: Path = ROOT, say: Callable[[str], None] = print) -> None:
+        try:
+            self._state_lock = StateLock(state)
+        except StateLockedError as error:
+            raise StackError(str(error)) from None
         self.config = StackConfig.load_or_create(state)
         self._app = app
         self._say = say
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._stopping = threading.Event()
+        self._released = False
         self._lock = threading.Lock()
 
     def __enter__(self) -> Stack:
@@ -74,6 +99,9 @@ class Stack:
         with self._lock:
             for name in reversed(list(self._processes)):
                 stop(self._processes.pop(name))
+        if not self._released:
+            self._state_lock.release()
+            self._released = True
 
     def environment(self) -> dict[str, str]:
         """What any Azure client needs to be pointed at this stack."""
@@ -96,16 +124,28 @@ class Stack:
 
     def _start(self, name: str) -> None:
         commands = {"azurite": _azurite_command, "cloud": _cloud_command, "host": self._host_command}
-        environment = {**_base_environment(), **self.config.identity_environment()}
+        environment = {**_base_environment(), **self.config.identity_environment(), "TMPDIR": str(self._temporary())}
         if name == "host":
             environment |= app_settings(self.config)
-        process = start_guarded(commands[name](self.config), log=self._log(name), env=environment, cwd=ROOT)
+        process = start_guarded(
+            commands[name](self.config),
+            log=self._log(name),
+            env=environment,
+            cwd=ROOT,
+            keep_open=[self._state_lock.descriptor],
+        )
         self._processes[name] = process
 
     def _host_command(self, config: StackConfig) -> list[str]:
         port = str(config.ports["functions"])
         host = [sys.executable, "-m", "local.functions_host", "--app", str(self._app), "--port", port]
         return [*host, "--keys", str(config.host_keys), "--host-id", config.function_app_name]
+
+    def _temporary(self) -> Path:
+        """Where the processes put temporary files: a killed one leaves some, and `reset` is to find them."""
+        folder = self.config.state / "tmp"
+        folder.mkdir(exist_ok=True)
+        return folder
 
     def _log(self, name: str) -> Path:
         return self.config.logs / f"{name}.log"
@@ -127,6 +167,8 @@ class Stack:
                 for name, process in list(self._processes.items()):
                     if not self._stopping.is_set() and process.poll() is not None:
                         self._say(f"{name} ended with status {process.returncode}; starting it again")
+                        if name == "azurite":
+                            self._say("Azurite saves every few seconds: what was written just before is lost")
                         self._start(name)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from os.path import commonprefix
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import ExportError, InvalidRequestError
@@ -71,12 +73,18 @@ class DataSet:
 
 
 def make_data_set(
-    images: Iterable[LabelledImage], export: str, datastores: Datastores, account_url: str, settings: Settings
+    images: Iterable[LabelledImage],
+    export: str,
+    datastores: Datastores,
+    account_url: str,
+    settings: Settings,
+    *,
+    missing: Callable[[Collection[BlobLocation]], set[BlobLocation]],
 ) -> DataSet:
     """Check every row of an export and split it. Raises ExportError with all reasons (at most 20 are spelt out).
 
-    The same image twice has its labels united. Labels with fewer than MIN_IMAGES_PER_LABEL images and images without
-    labels are left out, which the warnings say.
+    The same image twice has its labels united. Images that do not exist (`missing` says which), labels with fewer than
+    MIN_IMAGES_PER_LABEL images and images without labels are left out, which the warnings say.
     """
     by_location: dict[BlobLocation, Example] = {}
     reasons: list[str] = []
@@ -97,10 +105,33 @@ def make_data_set(
         reasons.append(f"and {problems - MAX_REASONS} more images that can't be found")
     if reasons:
         raise ExportError(export, reasons)
-    return _checked(sorted(by_location.values(), key=lambda each: str(each.location)), export, settings)
+    warnings = []
+    lost = missing(by_location.keys())
+    if lost:
+        shown = ", ".join(sorted(map(str, lost))[:MAX_REASONS]) + (", …" if len(lost) > MAX_REASONS else "")
+        warnings.append(f"{len(lost)} images are left out, since they do not exist: {shown}")
+    present = [example for location, example in by_location.items() if location not in lost]
+    return _checked(sorted(present, key=lambda each: str(each.location)), export, settings, warnings)
 
 
-def _checked(examples: Sequence[Example], export: str, settings: Settings) -> DataSet:
+def find_missing(blobs: BlobServiceClient, locations: Collection[BlobLocation]) -> set[BlobLocation]:
+    """The locations where there is no blob; each container is listed once, below the paths' common prefix."""
+    from azure.core.exceptions import ResourceNotFoundError
+
+    paths: dict[str, set[str]] = {}
+    for location in locations:
+        paths.setdefault(location.container, set()).add(location.path)
+    missing = set()
+    for container, wanted in paths.items():
+        prefix = commonprefix(sorted(wanted))  # noqa: RUF071 - storage compares prefixes by character, too
+        listing = blobs.get_container_client(container).list_blob_names(name_starts_with=prefix)
+        with contextlib.suppress(ResourceNotFoundError):  # Without the container, all of them are missing.
+            wanted.difference_update(listing)
+        missing |= {BlobLocation(container, path) for path in wanted}
+    return missing
+
+
+def _checked(examples: Sequence[Example], export: str, settings: Settings, warnings: list[str]) -> DataSet:
     counts = Counter(label for example in examples for label in example.labels)
     left_out = {label: count for label, count in sorted(counts.items()) if count < settings.min_images_per_label}
     kept = [
@@ -108,22 +139,33 @@ def _checked(examples: Sequence[Example], export: str, settings: Settings) -> Da
         for example in examples
     ]
     labelled = [example for example in kept if example.labels]
-    warnings = [
+    warnings += [
         f"label {label!r} is left out: it has {count} images, fewer than MIN_IMAGES_PER_LABEL"
         f" ({settings.min_images_per_label})"
         for label, count in left_out.items()
     ]
-    if len(labelled) < len(examples):
-        warnings.append(f"{len(examples) - len(labelled)} images without labels are left out")
+    unlabelled = sum(not example.labels for example in examples)
+    if unlabelled:
+        warnings.append(f"{unlabelled} images without labels are left out")
+    emptied = len(examples) - len(labelled) - unlabelled
+    if emptied:
+        warnings.append(f"{emptied} images are left out with all their labels")
     labels = tuple(sorted(set(counts) - set(left_out)))
     if len(labelled) < MIN_IMAGES or not labels:
-        reason = (
-            f"has {len(labelled)} usable labelled images with {len(labels)} labels; at least {MIN_IMAGES} images, and "
-            f"{settings.min_images_per_label} of each label (MIN_IMAGES_PER_LABEL), are needed"
-        )
-        raise ExportError(export, [reason, *warnings])
+        raise _too_few(export, settings, f"{len(labelled)} usable labelled images with {len(labels)} labels", warnings)
     splits = split(labelled, train_ratio=settings.train_ratio, seed=settings.random_seed)
+    if len(splits["train"]) < MIN_IMAGES:
+        figures = f"{len(splits['train'])} images to train on, of {len(labelled)} usable ones (TRAIN_RATIO)"
+        raise _too_few(export, settings, figures, warnings)
     return DataSet(_identity(splits), splits, labels, left_out, tuple(warnings))
+
+
+def _too_few(export: str, settings: Settings, figures: str, warnings: Sequence[str]) -> ExportError:
+    wanted = (
+        f"at least {MIN_IMAGES} images to train on, and {settings.min_images_per_label} of each label"
+        " (MIN_IMAGES_PER_LABEL), are needed"
+    )
+    return ExportError(export, [f"has {figures}; {wanted}", *warnings])
 
 
 def split(examples: Sequence[Example], *, train_ratio: float, seed: int) -> dict[str, tuple[Example, ...]]:
@@ -205,7 +247,8 @@ def report(
 ) -> dict[str, Any]:
     """What became of an export, for people: counts by label and split, warnings, the job or what went wrong.
 
-    `state` is training, refused (nothing is started) or failed (it is tried again, a few times).
+    `state` is refused (nothing is started), failed (it could not be started and is tried again, a few times), training,
+    and in the end trained, training failed or training canceled.
     """
     counts: dict[str, Any] = {}
     if data_set:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import logging
@@ -22,11 +23,14 @@ if TYPE_CHECKING:
 
     from shared.clients import Clients
     from shared.datasets import DataSet
+    from shared.locations import Datastores
     from shared.settings import Settings
 
 EXPORTS_FOLDER = "Labeling/export/"
 REPORTS_FOLDER = "exports"
 TRAINING = "training"
+JOB_PREFIX = "train-"
+TRAINING_STATES = {"Completed": "trained", "Failed": "training failed", "Canceled": "training canceled"}
 
 logger = logging.getLogger(__name__)
 
@@ -101,10 +105,17 @@ def _train_on(clients: Clients, name: str, download: StorageStreamDownloader[byt
         download.readinto(file)
         file.seek(0)
         images = read_coco(file, name)
-        data_set = datasets.make_data_set(images, name, datastores, clients.account_url, clients.settings)
-    job, created = _train(clients, data_set, name, datastores)
-    _write_report(clients, name, datasets.report(data_set, name, state="training", job=job))
-    return TrainingOutcome(job=job, created=created)
+        data_set = datasets.make_data_set(
+            images,
+            name,
+            datastores,
+            clients.account_url,
+            clients.settings,
+            missing=functools.partial(datasets.find_missing, clients.blobs),
+        )
+    job, state = _train(clients, data_set, name, datastores)
+    _write_report(clients, name, datasets.report(data_set, name, state=state or TRAINING, job=job))
+    return TrainingOutcome(job=job, created=state is None)
 
 
 def job_name(data_set: DataSet, settings: Settings) -> str:
@@ -112,16 +123,17 @@ def job_name(data_set: DataSet, settings: Settings) -> str:
     shape = json.dumps(
         [data_set.id, settings.base_models, settings.max_trials, settings.random_seed, settings.model_name]
     )
-    return f"train-{hashlib.sha256(shape.encode()).hexdigest()[:16]}"
+    return f"{JOB_PREFIX}{hashlib.sha256(shape.encode()).hexdigest()[:16]}"
 
 
-def _train(clients: Clients, data_set: DataSet, export: str, datastores: Any) -> tuple[str, bool]:
+def _train(clients: Clients, data_set: DataSet, export: str, datastores: Datastores) -> tuple[str, str | None]:
+    """The training of a data set: its job's name, and its state if it was there before."""
     settings = clients.settings
     name = job_name(data_set, settings)
     attempt = 1
     while (job := find_job(clients, name)) is not None:
         if status_of(job) not in {"Failed", "Canceled"}:
-            return name, False
+            return name, TRAINING_STATES.get(status_of(job), TRAINING)
         # An export that is sent again after its training failed is trained again.
         attempt += 1
         name = f"{job_name(data_set, settings)}-{attempt}"
@@ -133,10 +145,34 @@ def _train(clients: Clients, data_set: DataSet, export: str, datastores: Any) ->
     pipeline.tags = {KIND_TAG: TRAINING, "export": export, "data_set": data_set.id}
     submit_once(clients, pipeline)
     logger.info("submitted training %s for label export %s", name, export)
-    return name, True
+    return name, None
+
+
+def settle_training(clients: Clients, job_id: str) -> None:
+    """Note in the export's report how its training ended. No effect while it runs, or when the report is of another."""
+    from azure.core.exceptions import ResourceNotFoundError
+
+    if not job_id.startswith(JOB_PREFIX):
+        return
+    job = find_job(clients, job_id)
+    state = job and TRAINING_STATES.get(status_of(job))
+    export = job and (job.tags or {}).get("export")
+    if not state or not export:
+        return
+    try:
+        blob = clients.blobs.get_blob_client(clients.settings.work_container, _report_path(export))
+        report: dict[str, Any] = json.loads(blob.download_blob().readall())
+    except ResourceNotFoundError:
+        return
+    if report["job"] == job_id:
+        _write_report(clients, export, {**report, "state": state})
+
+
+def _report_path(export: str) -> str:
+    return f"{REPORTS_FOLDER}/{export}.json"
 
 
 def _write_report(clients: Clients, export: str, report: dict[str, Any]) -> None:
     content = json.dumps(report, indent=2, ensure_ascii=False).encode()
-    path = f"{REPORTS_FOLDER}/{export}.json"
-    clients.blobs.get_blob_client(clients.settings.work_container, path).upload_blob(content, overwrite=True)
+    blob = clients.blobs.get_blob_client(clients.settings.work_container, _report_path(export))
+    blob.upload_blob(content, overwrite=True)

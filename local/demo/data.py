@@ -36,13 +36,18 @@ def read_data(folder: Path) -> list[KnownImage]:
     if not listing.is_file():
         raise DataError(f"{listing} does not exist; a data folder has images/ and labels.jsonl")
     images = []
-    for number, line in enumerate(listing.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(listing.read_text(encoding="utf-8").split("\n"), 1):
+        if not line.strip():
+            continue
         row = _row(line, f"{listing}:{number}")
         file = folder / row["image"]
         if not file.is_file():
             raise DataError(f"{listing}:{number}: {file} does not exist")
-        with Image.open(file) as image:
-            width, height = image.size
+        try:
+            with Image.open(file) as image:
+                width, height = image.size
+        except OSError as error:
+            raise DataError(f"{listing}:{number}: {file} is no image: {error}") from None
         split = row.get("split") or _stable_split(row["image"])
         images.append(KnownImage(file, row["image"], tuple(sorted(set(row["labels"]))), split, width, height))
     for split in SPLITS:
@@ -57,6 +62,7 @@ def _row(line: str, where: str) -> dict[str, Any]:
     except ValueError as error:
         raise DataError(f"{where}: is not JSON: {error}") from None
     usable = isinstance(row, dict) and isinstance(row.get("image"), str) and isinstance(row.get("labels"), list)
+    usable = usable and all(isinstance(label, str) and label for label in row["labels"])
     if not usable or row.get("split") not in {None, *SPLITS}:
         raise DataError(f'{where}: must be {{"image": path, "labels": [names], "split": "labelled" or "new"}}')
     return dict(row)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from typing import Any
 from local.demo.client import Client, DemoError, wait_for
 from local.demo.data import DataError, KnownImage, coco_export, read_data
 from local.demo.report import images_more_than_once, measure, read_rows
-from local.stack import Stack, StackError
+from local.stack import Stack, StackError, delete_state
 
 LABELLED_FOLDER = "labelled"
 EXPORT_PATH = "Labeling/export/coco/demo/labels.json"
@@ -25,20 +24,23 @@ PROVISION_SECONDS, TRAIN_SECONDS, SCORE_SECONDS = 120, 600, 300
 def run_demo(data: Path | None, state: Path) -> int:
     """Run the whole loop on a fresh stack; returns the exit status."""
     clock = Clock()
-    shutil.rmtree(state, ignore_errors=True)
     try:
+        delete_state(state)
         with clock.step("sample images" if data is None else "reading images"):
-            images = _images(data, state / "sample")
-        with clock.step("start"):
-            stack = Stack(state)
-            stack.start()
+            images = _images(data, state.with_name(f"{state.name}-sample"))
+        stack = Stack(state)
         try:
+            with clock.step("start"):
+                stack.start()
             summary = Demo(Client(stack.environment()), images, clock, state).run()
         finally:
             with clock.step("stop"):
                 stack.stop()
         clock.print_summary()
-    except (DemoError, DataError, StackError) as error:
+    except DataError as error:
+        print(f"demo: failed: {error}", file=sys.stderr)
+        return 1
+    except (DemoError, StackError) as error:
         print(f"demo: failed: {error}\ndemo: logs are in {state / 'logs'}", file=sys.stderr)
         return 1
     print(summary)

@@ -20,7 +20,7 @@ def read_coco(stream: IO[bytes], name: str) -> Iterator[LabelledImage]:
     """
     try:
         document = json.load(stream)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ExportError(name, [f"is not JSON: {error}"]) from None
     images, annotations, categories = (_list(document, key, name) for key in ("images", "annotations", "categories"))
     reasons: list[str] = []

@@ -19,6 +19,7 @@ from local.config import StackConfig
 Json = dict[str, Any]
 
 HANDSHAKE_SECONDS = 30.0
+BLOBS_WEBHOOK = "/runtime/webhooks/blobs"
 _FUNCTION = re.compile(
     r"^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Web/sites/([^/]+)/functions/([^/]+)$",
     re.IGNORECASE,
@@ -82,9 +83,11 @@ class Destinations:
             query = f"functionName={quote(match.group(2))}&code={quote(key)}"
             return Endpoint(f"{self._config.functions_url}/runtime/webhooks/EventGrid?{query}", is_webhook=False)
         url = urlsplit(str(properties.get("endpointUrl")))
-        if (url.hostname, url.port) == ("127.0.0.1", self._config.ports["functions"]):
-            # App Service ends TLS at its front end; the site itself listens on plain HTTP.
-            url = url._replace(scheme="http")
+        if url.hostname == "127.0.0.1" and url.path == BLOBS_WEBHOOK:
+            # The site's own host name, which on this machine is a port. It may be another one since the subscription
+            # was made; and App Service ends TLS at its front end, the site itself listens on plain HTTP.
+            site = urlsplit(self._config.functions_url)
+            url = url._replace(scheme=site.scheme, netloc=site.netloc)
         return Endpoint(urlunsplit(url), is_webhook=True)
 
     def host_keys(self) -> Json:

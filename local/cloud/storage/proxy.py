@@ -83,7 +83,7 @@ class StorageProxy:
             return await self._handle(service, request)
 
         application = web.Application(client_max_size=0)
-        application.router.add_route("*", "/{tail:.*}", handle)
+        application.router.add_route("*", r"/{tail:(?s:.*)}", handle)
         return application
 
     async def close(self) -> None:
@@ -125,7 +125,9 @@ class StorageProxy:
         request_headers: Mapping[str, str],
         response_headers: CIMultiDictProxy[str],
     ) -> None:
-        """Record the event; only then does the client hear that its write succeeded, so that no kill loses it."""
+        """Record the event; only then does the client hear that its write succeeded, so that no kill of
+        this process loses it.
+        """
         properties = None
         if event_type == events.CREATED:
             properties = events.properties_from_request(operation, request_headers)

@@ -174,6 +174,15 @@ def test_a_webhook_at_the_function_app_is_delivered_to_its_plain_port(
     await_true(lambda: recorder.events("Host.Functions.hook"), "event")
 
 
+def test_a_webhook_at_the_function_app_finds_it_on_whatever_port_it_has_now(
+    grid: Grid, recorder: Recorder, box: ContainerClient
+) -> None:
+    url = "https://127.0.0.1:9/runtime/webhooks/blobs?functionName=Host.Functions.moved&code=m"
+    grid.subscribe("moved", WebHookEventSubscriptionDestination(endpoint_url=url), filter=in_box("moved/"))
+    box.upload_blob("moved/a", b"")
+    await_true(lambda: recorder.events("Host.Functions.moved"), "event")
+
+
 @pytest.mark.parametrize(("function", "reason"), [("refuses", "not the one sent"), ("missing", "answered 404")])
 def test_an_endpoint_that_fails_the_handshake_gets_no_subscription(
     grid: Grid, recorder: Recorder, function: str, reason: str

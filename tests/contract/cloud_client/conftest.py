@@ -127,10 +127,10 @@ def default_container(cloud: Cloud, clients: Clients) -> ContainerClient:
 
 @pytest.fixture
 def pictures(default_container: ContainerClient) -> dict[str, list[str]]:
-    """Four pictures of each colour in the default container: path → labels."""
+    """Six pictures of each colour in the default container: path → labels."""
     paths = {}
     for colour, rgb in COLOURS.items():
-        for number in range(4):
+        for number in range(6):
             path = f"labelled/{colour}-{number}.jpg"
             default_container.upload_blob(path, io.BytesIO(plain_jpeg(rgb)), overwrite=True)
             paths[path] = [colour]

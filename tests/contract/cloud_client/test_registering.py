@@ -96,7 +96,7 @@ def test_the_first_model_is_registered_with_its_card_and_becomes_the_champion(re
     assert card["version"] == "1"
     assert card["decision"] == {"promoted": True, "reason": "there was no champion", "champion_before": None}
     assert card["metrics"]["macro_average_precision"] == 1.0
-    assert card["metrics"]["images"] == 12
+    assert card["metrics"]["images"] == 18
     (version,) = registry.versions()
     assert (version["version"], version["champion"]) == ("1", True)
     assert version["created_at"]

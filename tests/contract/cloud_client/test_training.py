@@ -17,10 +17,12 @@ from handlers import api
 from handlers.label_exports import label_export_train
 from shared.clients import Clients
 from shared.cluster import ENDED_STATUSES, find_job
+from shared.datasets import find_missing
 from shared.errors import NotFoundError
 from shared.jobs import get_job, list_jobs
 from shared.ledger import normalised_etag
-from shared.training import LandedExport, TrainingOutcome, train_on_export
+from shared.locations import BlobLocation
+from shared.training import LandedExport, TrainingOutcome, settle_training, train_on_export
 from tests.contract.cloud_client.conftest import NODES_FAIL, Cloud, MakeClients, coco
 from tests.unit.handlers.conftest import use
 from tests.unit.handlers.support import body_of, message, request, user_function
@@ -87,7 +89,7 @@ def test_an_export_becomes_a_data_set_and_a_training(
     assert job.tags["export"] == f"{landed.container}/{landed.path}"
     written = report(clients, landed)
     assert (written["state"], written["job"], written["problems"]) == ("training", outcome.job, [])
-    assert sum(written["images"].values()) == 12
+    assert sum(written["images"].values()) == 18
     data_set = job.tags["data_set"]
     asset = clients.ml.data.get("multilabel-data", data_set)
     assert asset.tags["labels"] == "3"
@@ -102,6 +104,21 @@ def test_an_export_becomes_a_data_set_and_a_training(
     assert "/datastores/workspaceblobstore/paths/labelled/" in row["image_url"]
     assert row["image_details"] == {"format": "jpg", "width": "320px", "height": "240px"}
     assert row["label"][0] in {"red", "green", "blue"}
+
+
+def test_images_that_do_not_exist_are_left_out_and_the_report_names_them(
+    clients: Clients, export: Callable[[bytes], LandedExport], pictures: dict[str, list[str]]
+) -> None:
+    landed = export(coco({**pictures, "labelled/not there.jpg": ["red"]}))
+    assert train_on_export(clients, landed).problems == ()
+    (warning,) = report(clients, landed)["warnings"]
+    assert warning.startswith("1 images are left out, since they do not exist: ")
+    assert warning.endswith("/labelled/not there.jpg")
+
+
+def test_images_of_a_container_that_does_not_exist_are_missing(clients: Clients) -> None:
+    locations = {BlobLocation("nowhere", "a.jpg"), BlobLocation("nowhere", "b.jpg")}
+    assert find_missing(clients.blobs, locations) == locations
 
 
 def test_the_same_content_again_is_the_same_job_even_under_another_name(
@@ -193,7 +210,11 @@ def test_a_training_that_failed_is_told_with_its_steps_and_the_export_can_be_tra
     landed = export(coco(pictures))
     with cloud.faults(NODES_FAIL):
         first = train_on_export(clients, landed).job
+        settle_training(clients, first)
+        assert report(clients, landed)["state"] == "training"
         assert ended(clients, first) == "Failed"
+    settle_training(clients, first)
+    assert report(clients, landed)["state"] == "training failed"
     job = get_job(clients, first)
     assert (job["name"], job["kind"], job["status"]) == (first, "training", "Failed")
     assert set(job["tags"]) == {"export", "data_set"}
@@ -203,7 +224,14 @@ def test_a_training_that_failed_is_told_with_its_steps_and_the_export_can_be_tra
     again = train_on_export(clients, landed)
     assert again == TrainingOutcome(job=f"{first}-2", created=True)
     assert train_on_export(clients, landed) == TrainingOutcome(job=f"{first}-2", created=False)
-    assert report(clients, landed)["job"] == f"{first}-2"
+    settle_training(clients, first)
+    written = report(clients, landed)
+    assert (written["job"], written["state"]) == (f"{first}-2", "training"), "the first one's late event says nothing"
+
+
+@pytest.mark.parametrize("job", ["score-b1", "train-unknown"])
+def test_the_end_of_no_known_training_changes_no_report(clients: Clients, job: str) -> None:
+    settle_training(clients, job)
 
 
 def test_jobs_are_told_newest_first_by_kind_and_no_more_than_asked_for(

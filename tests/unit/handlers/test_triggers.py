@@ -111,11 +111,16 @@ def test_the_end_of_a_scoring_job_is_put_on_the_queue(clients: Clients, told: fu
     assert messages(clients, "job-events") == [{"job": "score-b1"}]
 
 
+def test_the_end_of_a_training_is_put_on_the_queue(clients: Clients) -> None:
+    user_function(job_changed)(run_event("train-1", "Failed"))
+    assert messages(clients, "job-events") == [{"job": "train-1"}]
+
+
 @pytest.mark.parametrize(
     "told",
     [
         run_event("score-b1", "Running"),
-        run_event("train-1", None),
+        run_event("train-1", "Queued"),
         run_event("0f8fad5b", "Completed"),
         event("models/multilabel:1", {"ModelName": "multilabel"}),
         event("", {}),

@@ -27,7 +27,7 @@ def row(number: int, split: str | None, *labels: str) -> dict[str, object]:
 
 
 def test_images_come_with_their_labels_split_and_size(tmp_path: Path) -> None:
-    folder = write_data(tmp_path, row(0, "labelled", "b", "a", "a"), row(1, "new"))
+    folder = write_data(tmp_path, row(0, "labelled", "b", "a", "a"), "", row(1, "new"))
     first, second = read_data(folder)
     assert (first.name, first.labels, first.split, first.width, first.height) == (
         "images/0.jpg",
@@ -50,6 +50,8 @@ def test_images_without_split_get_a_stable_one(tmp_path: Path) -> None:
         (["no json"], "labels.jsonl:1: is not JSON"),
         ([{"image": "images/0.jpg"}], "labels.jsonl:1: must be"),
         ([row(0, "test")], "must be"),
+        ([{"image": "images/0.jpg", "labels": ["a", None]}], "must be"),
+        ([{"image": "labels.jsonl", "labels": []}], "labels.jsonl is no image"),
         ([row(9, "new")], "9.jpg does not exist"),
         ([row(0, "labelled")], "has no new images"),
     ],

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from shared.datasets import SPLITS, Example, make_data_set, report, split
+from shared.datasets import SPLITS, DataSet, Example, make_data_set, report, split
 from shared.errors import ExportError
 from shared.labels import LabelledImage
 from shared.locations import BlobLocation, Datastores
@@ -22,8 +22,11 @@ def examples(count: int) -> list[Example]:
     return [Example(BlobLocation("photos", f"{number}.jpg"), ("a",)) for number in range(count)]
 
 
-def make(images: list[LabelledImage], **settings: object):  # type: ignore[no-untyped-def]
-    return make_data_set(images, "c/e.json", STORES, ACCOUNT, make_settings(**settings))
+def make(images: list[LabelledImage], *missing: str, **settings: object) -> DataSet:
+    lost = {BlobLocation("photos", path) for path in missing}
+    return make_data_set(
+        images, "c/e.json", STORES, ACCOUNT, make_settings(**settings), missing=lambda known: lost & set(known)
+    )
 
 
 def test_an_image_keeps_its_side_when_the_export_grows() -> None:
@@ -73,11 +76,12 @@ def test_rare_labels_and_unlabelled_images_are_left_out_and_told() -> None:
     assert dict(data_set.left_out) == {"rare": 3}
     assert sum(len(part) for part in data_set.splits.values()) == 20
     assert any("'rare' is left out: it has 3 images" in warning for warning in data_set.warnings)
-    assert any("5 images without labels" in warning for warning in data_set.warnings)
+    assert "2 images without labels are left out" in data_set.warnings
+    assert "3 images are left out with all their labels" in data_set.warnings
 
 
 def test_too_few_images_are_refused_with_the_numbers() -> None:
-    with pytest.raises(ExportError, match="9 usable labelled images with 1 labels; at least 10"):
+    with pytest.raises(ExportError, match="9 usable labelled images with 1 labels; at least 10 images to train on"):
         make(labelled(9, "a"), min_images_per_label=1)
     with pytest.raises(ExportError, match="0 usable labelled images with 0 labels"):
         make(labelled(30))
@@ -103,3 +107,22 @@ def test_the_report_tells_counts_or_reasons() -> None:
     assert told["labels"]["a"] == told["images"]
     refused = report(None, "c/e.json", state="refused", problems=["no"])
     assert (refused["state"], refused["problems"]) == ("refused", ["no"])
+
+
+def test_images_that_do_not_exist_are_left_out_and_told() -> None:
+    data_set = make(labelled(30, "a"), "3.jpg", "7.jpg", "elsewhere.jpg")
+    assert sum(len(part) for part in data_set.splits.values()) == 28
+    assert "2 images are left out, since they do not exist: photos/3.jpg, photos/7.jpg" in data_set.warnings
+
+
+def test_very_many_missing_images_are_not_all_spelt_out() -> None:
+    data_set = make(labelled(80, "a"), *(f"{number}.jpg" for number in range(40)))
+    (warning,) = data_set.warnings
+    assert warning.startswith("40 images are left out")
+    assert warning.endswith(", …")
+    assert warning.count("photos/") == 20
+
+
+def test_too_few_images_to_train_on_are_refused_before_a_node_is_started() -> None:
+    with pytest.raises(ExportError, match=r"images to train on, of 12 usable ones \(TRAIN_RATIO\); at least 10"):
+        make(labelled(12, "a"), train_ratio=0.5)

@@ -71,9 +71,10 @@ def test_what_does_not_fit_is_refused_with_the_reason(document: object, reason: 
     assert reason in str(refusal.value)
 
 
-def test_what_is_no_json_is_refused() -> None:
+@pytest.mark.parametrize("content", [b"Url,Label", b"[" * 100_000, b"\xff\xfe"])
+def test_what_is_no_json_is_refused(content: bytes) -> None:
     with pytest.raises(ExportError, match="is not JSON"):
-        list(read_coco(io.BytesIO(b"Url,Label"), "x.csv"))
+        list(read_coco(io.BytesIO(content), "x.csv"))
 
 
 def test_of_very_many_reasons_the_first_are_told() -> None:
