@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import sys
 import threading
@@ -13,6 +14,7 @@ from local.stack import ROOT, Stack, StackError, delete_state
 
 STATE = ROOT / ".local" / "state"
 ENVIRONMENT = ROOT / ".local" / "env"
+PLAIN = re.compile(r"[\w.:/?=@%+,-]*")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -49,8 +51,8 @@ def reset(arguments: argparse.Namespace) -> int:
 
 
 def _quoted(value: str) -> str:
-    """A dotenv value that shells and dotenv libraries read alike."""
-    return f"'{value}'"
+    """A dotenv value that shells and dotenv libraries read alike: in quotes where a shell needs them, else as it is."""
+    return value if PLAIN.fullmatch(value) else f"'{value}'"
 
 
 def _write_private(path: Path, content: str) -> None:
