@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -86,10 +87,10 @@ class Stack:
         """Start all parts and wait until each answers. Raises StackError."""
         ensure_certificate(self.config)
         self._start("azurite")
-        self._await("azurite", lambda: _connects(self.config.ports["azurite_blob"]))
+        self._await("azurite", lambda: connects(self.config.ports["azurite_blob"]))
         self._start("cloud")
         self._start("host")
-        self._await("cloud", lambda: _connects(self.config.ports["arm"]))
+        self._await("cloud", lambda: connects(self.config.ports["arm"]))
         self._await("host", lambda: _answers(self.config.functions_url))
         threading.Thread(target=self._watch, daemon=True).start()
 
@@ -123,7 +124,7 @@ class Stack:
         }
 
     def _start(self, name: str) -> None:
-        commands = {"azurite": _azurite_command, "cloud": _cloud_command, "host": self._host_command}
+        commands = {"azurite": azurite_command, "cloud": cloud_command, "host": self._host_command}
         environment = {**_base_environment(), **self.config.identity_environment(), "TMPDIR": str(self._temporary())}
         if name == "host":
             environment |= app_settings(self.config)
@@ -209,7 +210,8 @@ def azurite_executable() -> str:
     return found
 
 
-def _azurite_command(config: StackConfig) -> list[str]:
+def azurite_command(config: StackConfig) -> list[str]:
+    """Azurite on the stack's ports and state, over HTTPS. Raises StackError when it is not installed."""
     command = [azurite_executable(), "--location", str(config.state / "azurite"), "--silent", "--skipApiVersionCheck"]
     for service in STORAGE_SERVICES:
         command += [f"--{service}Host", "127.0.0.1", f"--{service}Port", str(config.ports[f"azurite_{service}"])]
@@ -221,20 +223,20 @@ def _azurite_command(config: StackConfig) -> list[str]:
     ]
 
 
-def _cloud_command(config: StackConfig) -> list[str]:
+def cloud_command(config: StackConfig) -> list[str]:
+    """The local cloud on the stack's state."""
     return [sys.executable, "-m", "local.cloud", "--state", str(config.state)]
 
 
 def _base_environment() -> dict[str, str]:
     """What a process needs of the caller's environment; the caller's own Azure settings must not reach the stack."""
-    kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "VIRTUAL_ENV", "OPENBLAS_CORETYPE")
+    kept = ("PATH", "HOME", "LANG", "LC_ALL", "VIRTUAL_ENV", "OPENBLAS_CORETYPE")
     environment = {name: os.environ[name] for name in kept if name in os.environ}
     return {**environment, "PYTHONUNBUFFERED": "1"}
 
 
-def _connects(port: int) -> bool:
-    import socket
-
+def connects(port: int) -> bool:
+    """Whether something listens on a port of this machine."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1):
             return True

@@ -13,6 +13,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from shared.cluster import ENVIRONMENT_NAME, cluster_environment
@@ -68,12 +69,12 @@ def desired_resources(clients: Clients) -> list[Resource]:
     shown = [settings.work_container, settings.images_container, settings.predictions_container]
     return [
         Resource("table", TABLE, lambda: Ledger(clients.tables).create()),
-        *(Resource("container", name, _bind(_make_container, clients, name)) for name in containers),
-        *(Resource("queue", name, _bind(_make_queue, clients, name)) for name in QUEUES),
-        Resource("workspace", settings.azureml_workspace_name, lambda: _make_workspace(clients)),
-        Resource("compute", settings.compute_name, lambda: _make_compute(clients)),
-        *(Resource("datastore", datastore_name(name), _bind(_make_datastore, clients, name)) for name in shown),
-        Resource("environment", ENVIRONMENT_NAME, lambda: _make_environment(clients)),
+        *(Resource("container", name, partial(_make_container, clients, name)) for name in containers),
+        *(Resource("queue", name, partial(_make_queue, clients, name)) for name in QUEUES),
+        Resource("workspace", settings.azureml_workspace_name, partial(_make_workspace, clients)),
+        Resource("compute", settings.compute_name, partial(_make_compute, clients)),
+        *(Resource("datastore", datastore_name(name), partial(_make_datastore, clients, name)) for name in shown),
+        Resource("environment", ENVIRONMENT_NAME, partial(_make_environment, clients)),
         Resource(
             "system topic",
             STORAGE_TOPIC,
@@ -133,10 +134,6 @@ def provisioning_report(clients: Clients) -> dict[str, Any]:
     else:
         overall = "ready" if kinds == {"ready"} else "in_progress"
     return {"state": overall, "resources": [dataclasses.asdict(each) for each in states]}
-
-
-def _bind(make: Callable[[Clients, str], None], clients: Clients, name: str) -> Callable[[], None]:
-    return lambda: make(clients, name)
 
 
 def _make_container(clients: Clients, name: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from local.processes import start_guarded, stop
-from local.stack import azurite_executable
+from local.stack import azurite_executable, connects
 
 ACCOUNT_KEY = base64.b64encode(b"0" * 32).decode()
 ACCOUNTS = 200
@@ -77,12 +77,6 @@ def _free_port() -> int:
 
 def _await_port(port: int) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-        else:
-            return
+    while not connects(port):
+        assert time.monotonic() < deadline, f"Azurite does not listen on port {port}"
+        time.sleep(0.05)

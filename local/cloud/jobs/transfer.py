@@ -53,7 +53,7 @@ def output_uri(run_id: str, name: str, target: OutputTarget, pipeline: OutputTar
     for given, owner, label in ((target, run_id, name), (pipeline, job, target.parent or name)):
         if given is not None and given.uri:
             values = {"name": owner, "output_name": label, "default_datastore": DEFAULT_DATASTORE}
-            return re.sub(r"\$\{\{\s*(\w+)\s*\}\}", lambda m: values.get(m.group(1), m.group(0)), given.uri)  # noqa: B023
+            return re.sub(r"\$\{\{\s*(\w+)\s*\}\}", lambda m: values.get(m.group(1), m.group(0)), given.uri)  # noqa: B023 - used at once
     return default_output_uri(run_id, name)
 
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
-import socket
 import subprocess
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -26,8 +23,9 @@ from azure.mgmt.eventgrid import EventGridManagementClient
 from azure.storage.blob import BlobServiceClient, ContainerClient
 
 from local.cloud.certificate import ensure_certificate
-from local.config import STORAGE_SERVICES, StackConfig
+from local.config import StackConfig
 from local.processes import start_guarded, stop
+from local.stack import azurite_command, cloud_command, connects
 from tests.contract.cloud.recorder import Recorder, await_true
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -50,15 +48,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.filterwarnings(warning))
 
 
-def azurite_executable() -> str:
-    """Azurite from the checkout, or from AZURITE_BIN."""
-    local = ROOT / "node_modules" / ".bin" / "azurite"
-    found = str(local) if local.exists() else os.environ.get("AZURITE_BIN") or shutil.which("azurite")
-    if not found:
-        pytest.fail("Azurite is not installed; run `npm ci` in the project's folder")
-    return found
-
-
 class RunningStack:
     """Azurite and the local cloud; the cloud can be killed and started again."""
 
@@ -70,21 +59,14 @@ class RunningStack:
         self.await_ready()
 
     def _start_azurite(self) -> subprocess.Popen[bytes]:
-        config = self.config
-        command = [azurite_executable(), "--location", str(config.state / "azurite"), "--silent", "--disableTelemetry"]
-        command += ["--skipApiVersionCheck", "--oauth", "basic"]
-        command += ["--cert", str(config.certificate), "--key", str(config.private_key)]
-        for service in STORAGE_SERVICES:
-            command += [f"--{service}Host", "127.0.0.1", f"--{service}Port", str(config.ports[f"azurite_{service}"])]
-        return start_guarded(command, log=config.logs / "azurite.log", cwd=ROOT)
+        return start_guarded(azurite_command(self.config), log=self.config.logs / "azurite.log", cwd=ROOT)
 
     def _start_cloud(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "local.cloud", "--state", str(self.config.state)]
-        return start_guarded(command, log=self.config.logs / "cloud.log", cwd=ROOT)
+        return start_guarded(cloud_command(self.config), log=self.config.logs / "cloud.log", cwd=ROOT)
 
     def await_ready(self) -> None:
         for name in ("azurite_blob", "azurite_queue", "azurite_table", "arm", "blob", "table_http"):
-            await_true(lambda name=name: _connects(self.config.ports[name]), f"port of {name}")  # type: ignore[misc]
+            await_true(lambda name=name: connects(self.config.ports[name]), f"port of {name}")  # type: ignore[misc]
 
     def kill_cloud(self) -> None:
         """As a crash would: the guard and, through it, the cloud with its nodes are gone without a goodbye."""
@@ -118,14 +100,6 @@ class RunningStack:
         """Recent events of a type whose subject contains a text, oldest first."""
         found = self.admin("GET", "/events", params={"limit": "1000"}).json()["value"]
         return [e for e in reversed(found) if e["eventType"] == event_type and subject in e["subject"]]
-
-
-def _connects(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True
 
 
 def _children(pid: int) -> list[int]:
