@@ -2,8 +2,8 @@
 
 import azure.functions as func
 
-from handlers import api, batches, images, job_events, label_exports, provision
+from handlers import announcements, api, batches, dead_letters, images, job_events, label_exports, provision
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
-for module in (provision, label_exports, images, batches, job_events, api):
+for module in (provision, label_exports, images, batches, job_events, dead_letters, announcements, api):
     app.register_functions(module.blueprint)

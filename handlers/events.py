@@ -1,33 +1,14 @@
-"""What the handlers read out of Event Grid's storage events."""
+"""Event Grid's events, as the triggers give them."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from typing import Any
-
 import azure.functions as func
 
-from shared.errors import InvalidRequestError
-
-# https://learn.microsoft.com/azure/event-grid/event-schema-blob-storage
-_SUBJECT = re.compile(r"/blobServices/default/containers/(?P<container>[^/]+)/blobs/(?P<path>.+)")
+from shared.event_grid import Event
 
 
-@dataclass(frozen=True)
-class BlobEvent:
-    """A blob that was written. `size` in bytes."""
-
-    container: str
-    path: str
-    etag: str
-    size: int
-
-
-def blob_event(event: func.EventGridEvent) -> BlobEvent:
-    """Decode a BlobCreated event. Raises InvalidRequestError when its subject names no blob."""
-    match = _SUBJECT.fullmatch(event.subject or "")
-    if not match:
-        raise InvalidRequestError(f"event {event.id}: its subject {event.subject!r} names no blob")
-    data: dict[str, Any] = event.get_json()
-    return BlobEvent(match["container"], match["path"], str(data.get("eTag", "")), int(data.get("contentLength") or 0))
+def told(event: func.EventGridEvent) -> Event:
+    """What a trigger's event tells. Raises InvalidRequestError when it is not as Event Grid's schema has it."""
+    return Event.from_document(
+        {"id": event.id, "eventType": event.event_type, "subject": event.subject, "data": event.get_json()}
+    )

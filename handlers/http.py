@@ -21,7 +21,9 @@ STATUS = {
     errors.InvalidRequestError: 400,
     errors.ExportError: 400,
     errors.ImageRejectedError: 400,
+    errors.ForbiddenError: 403,
     errors.NotFoundError: 404,
+    errors.ConflictError: 409,
     errors.NoModelError: 503,
 }
 RETRY_SECONDS = 60
@@ -46,6 +48,26 @@ def problem(status: int, detail: str, field: str | None = None) -> func.HttpResp
     return func.HttpResponse(
         json.dumps(body, ensure_ascii=False), status_code=status, mimetype="application/problem+json", headers=headers
     )
+
+
+def json_body(req: func.HttpRequest) -> dict[str, Any]:
+    """The request's body as a JSON object, empty when there is none. Raises InvalidRequestError for anything else."""
+    content = req.get_body()
+    try:
+        value = json.loads(content) if content else {}
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise errors.InvalidRequestError("the body must be a JSON object")
+    return value
+
+
+def switch(req: func.HttpRequest, name: str) -> bool:
+    """A query parameter that is true or false (or absent: false). Raises InvalidRequestError for anything else."""
+    value = str(req.params.get(name, "false")).lower()
+    if value not in {"true", "false"}:
+        raise errors.InvalidRequestError(f"{name} is {value!r}, but must be true or false", name)
+    return value == "true"
 
 
 def is_azure_error(error: Exception) -> bool:

@@ -4,9 +4,10 @@ import json
 
 import azure.functions as func
 
-from handlers.events import blob_event
+from handlers.events import told
 from shared import queues
 from shared.clients import DATA_STORAGE, clients
+from shared.event_grid import blob_event
 from shared.settings import configured
 
 blueprint = func.Blueprint()
@@ -20,7 +21,7 @@ def image_landed(blob: func.InputStream) -> None:
     from shared.ledger import Ledger
 
     known = clients()
-    receive_image(known.blobs, Ledger(known.tables), known.settings, _path(blob.name or ""), blob.read())
+    receive_image(known, Ledger(known.tables), _path(blob.name or ""), blob.read())
 
 
 @blueprint.event_grid_trigger("event")
@@ -29,10 +30,10 @@ def image_too_large(event: func.EventGridEvent) -> None:
     from shared.ledger import Ledger
 
     known = clients()
-    blob = blob_event(event)
+    blob = blob_event(told(event))
     reason = too_large(blob.size, known.settings)
     rejection = Rejection(blob.path, blob.etag, reason)
-    reject_image(known.blobs, Ledger(known.tables), known.settings, rejection)
+    reject_image(known, Ledger(known.tables), rejection)
 
 
 @blueprint.queue_trigger("message", queues.POISONED_BLOBS, DATA_STORAGE)
@@ -45,7 +46,7 @@ def image_poisoned(message: func.QueueMessage) -> None:
     if poison["ContainerName"] == known.settings.images_container:
         reason = "the image could not be taken in; the app's log says why"
         rejection = Rejection(poison["BlobName"], poison["ETag"], reason)
-        reject_image(known.blobs, Ledger(known.tables), known.settings, rejection)
+        reject_image(known, Ledger(known.tables), rejection)
 
 
 def _path(name: str) -> str:

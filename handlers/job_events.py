@@ -1,32 +1,20 @@
 """A job on Azure ML has changed: settle what waited for it."""
 
 import json
-import re
 
 import azure.functions as func
 
+from handlers.events import told
 from shared import queues
 from shared.clients import DATA_STORAGE, clients
+from shared.event_grid import announce_ended_job
 
 blueprint = func.Blueprint()
-
-# https://learn.microsoft.com/azure/event-grid/event-schema-machine-learning
-_SUBJECT = re.compile(r"experiments/[^/]+/runs/(?P<run>[^/]+)")
 
 
 @blueprint.event_grid_trigger("event")
 def job_changed(event: func.EventGridEvent) -> None:
-    from shared.batches import JOB_PREFIX as SCORING
-    from shared.cluster import ENDED_STATUSES
-    from shared.training import JOB_PREFIX as TRAINING
-
-    data = event.get_json()
-    match = _SUBJECT.fullmatch(event.subject or "")
-    run = str(data.get("runId") or (match["run"] if match else ""))
-    # Steps and trials raise events too; a pipeline's own run has the pipeline's name.
-    ended = data.get("runStatus", "Completed") in ENDED_STATUSES
-    if ended and run.startswith((SCORING, TRAINING)):
-        clients().queue(queues.JOB_EVENTS).send_message(json.dumps({"job": run}))
+    announce_ended_job(clients(), told(event))
 
 
 @blueprint.queue_trigger("message", queues.JOB_EVENTS, DATA_STORAGE)

@@ -2,9 +2,10 @@
 
 import azure.functions as func
 
-from handlers.events import blob_event
+from handlers.events import told
 from shared import queues
 from shared.clients import DATA_STORAGE, clients
+from shared.event_grid import blob_event
 
 blueprint = func.Blueprint()
 
@@ -13,7 +14,7 @@ blueprint = func.Blueprint()
 def label_export_landed(event: func.EventGridEvent) -> None:
     from shared.training import LandedExport, announce_export
 
-    blob = blob_event(event)
+    blob = blob_event(told(event))
     announce_export(clients(), LandedExport(blob.container, blob.path, blob.etag))
 
 

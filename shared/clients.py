@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -16,12 +18,22 @@ if TYPE_CHECKING:
     from azure.ai.ml import MLClient
     from azure.core.credentials import TokenCredential
     from azure.data.tables import TableServiceClient
+    from azure.eventgrid import EventGridPublisherClient
+    from azure.mgmt.core import ARMPipelineClient
     from azure.mgmt.eventgrid import EventGridManagementClient
     from azure.storage.blob import BlobServiceClient
     from azure.storage.queue import QueueClient, QueueServiceClient
 
 DATA_STORAGE = "DATA_STORAGE"
 PUBLIC_RESOURCE_MANAGER = "https://management.azure.com"
+
+
+@dataclass(frozen=True)
+class Principal:
+    """An identity in Microsoft Entra: its object id, and whether it is a ServicePrincipal or a User."""
+
+    object_id: str
+    kind: str
 
 
 class Clients:
@@ -136,22 +148,69 @@ class Clients:
             polling_interval=5,
         )
 
-    def post_to_resource_manager(self, path: str, api_version: str) -> dict[str, Any]:
-        """POST without a body to an ARM path that starts with a slash; the answer's JSON.
+    @functools.cached_property
+    def announcements_topic(self) -> EventGridPublisherClient:
+        """The custom topic for announcements. Its tokens are for https://eventgrid.azure.net, whatever the cloud."""
+        from azure.eventgrid import EventGridPublisherClient
 
-        Raises azure.core.exceptions.HttpResponseError.
-        """
-        from azure.core.rest import HttpRequest
+        return EventGridPublisherClient(self.settings.events_topic_endpoint, self.credential)
+
+    @functools.cached_property
+    def arm(self) -> ARMPipelineClient[Any, Any]:
+        """Azure Resource Manager, for what no other client of ours asks; throttled and failed requests are repeated."""
+        from azure.core.configuration import Configuration
+        from azure.core.pipeline.policies import RetryPolicy, UserAgentPolicy
         from azure.mgmt.core import ARMPipelineClient
         from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy
 
         base = self.resource_manager
-        authentication = ARMChallengeAuthenticationPolicy(self.credential, f"{base}/.default")
-        with ARMPipelineClient[Any, Any](base, policies=[authentication]) as client:
-            response = client.send_request(HttpRequest("POST", f"{base}{path}", params={"api-version": api_version}))
-            response.raise_for_status()
-            answer: dict[str, Any] = json.loads(response.text())
-            return answer
+        configuration = Configuration[Any, Any]()
+        configuration.retry_policy = RetryPolicy()
+        configuration.user_agent_policy = UserAgentPolicy("labelloop")
+        configuration.authentication_policy = ARMChallengeAuthenticationPolicy(self.credential, f"{base}/.default")
+        return ARMPipelineClient(base, config=configuration)
+
+    def ask_resource_manager(
+        self, method: str, path: str, api_version: str, *, body: Any = None, **query: str
+    ) -> dict[str, Any]:
+        """One request to an ARM path that starts with a slash; the answer's JSON. `query` without the leading `$` of
+        OData's names: `filter="…"`.
+
+        Raises azure.core.exceptions.HttpResponseError with ARM's code and message.
+        """
+        parameters = {"api-version": api_version, **{f"${name}": value for name, value in query.items()}}
+        return self._ask(method, f"{self.resource_manager}{path}", params=parameters, json=body)
+
+    def list_from_resource_manager(self, path: str, api_version: str) -> Iterator[dict[str, Any]]:
+        """The items of an ARM collection, page by page. Raises as `ask_resource_manager` does."""
+        page = self.ask_resource_manager("GET", path, api_version)
+        yield from page["value"]
+        while page.get("nextLink"):
+            page = self._ask("GET", page["nextLink"])
+            yield from page["value"]
+
+    def _ask(self, method: str, url: str, **content: Any) -> dict[str, Any]:
+        from azure.core.exceptions import HttpResponseError
+        from azure.core.rest import HttpRequest
+        from azure.mgmt.core.exceptions import ARMErrorFormat
+
+        response = self.arm.send_request(HttpRequest(method, url, **content))
+        if response.status_code >= 400:
+            raise HttpResponseError(response=response, error_format=ARMErrorFormat)
+        answer: dict[str, Any] = json.loads(response.text() or "{}")
+        return answer
+
+    @functools.cached_property
+    def principal(self) -> Principal:
+        """Who this process is to Azure, from the claims of its own token; they are used for advice alone."""
+        token = self.credential.get_token(f"{self.resource_manager}/.default").token
+        try:
+            payload = token.split(".")[1]
+            claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        except (IndexError, ValueError):
+            claims = {}
+        kind = "ServicePrincipal" if claims.get("idtyp") == "app" else "User"
+        return Principal(str(claims.get("oid") or "<object id of the app's identity>"), kind)
 
     @property
     def account_name(self) -> str:

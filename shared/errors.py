@@ -23,6 +23,14 @@ class InvalidRequestError(LabelLoopError):
         self.field = field
 
 
+class ForbiddenError(LabelLoopError):
+    """What was asked for is switched off."""
+
+
+class ConflictError(LabelLoopError):
+    """What was asked for contradicts what is there."""
+
+
 class NotFoundError(LabelLoopError):
     """The named thing does not exist."""
 

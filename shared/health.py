@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from shared.dead_letters import unreturned_report
 from shared.ledger import TABLE
 from shared.models import model_store
 from shared.queues import LABEL_EXPORTS
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 
 def health_report(clients: Clients) -> dict[str, Any]:
     """`state` is healthy, or unhealthy when a storage service does not answer. A missing model or ledger is told,
-    and is no illness: before provisioning and the first training there is none.
+    and is no illness: before provisioning and the first training there is none. Nor are events that could not be put
+    back: the app works without them, but somebody has to look.
     """
     from azure.core.exceptions import AzureError, ResourceNotFoundError
 
@@ -47,6 +49,10 @@ def health_report(clients: Clients) -> dict[str, Any]:
         champion = store.champion()
         return champion.id if champion else "none yet"
 
-    checks = {"blobs": check(blobs), "queues": check(queues), "tables": check(tables), "model": check(model)}
+    def dead_letters() -> str:
+        return unreturned_report(clients.blobs)
+
+    probes = {"blobs": blobs, "queues": queues, "tables": tables, "model": model, "dead_letters": dead_letters}
+    checks = {name: check(probe) for name, probe in probes.items()}
     ill = any(each.startswith("unreachable") for each in checks.values())
     return {"state": "unhealthy" if ill else "healthy", "checks": checks}

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shared.errors import ImageRejectedError
+from shared.events import ImageRejected, announce
 from shared.ledger import Image, Ledger, normalised_etag
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobClient, BlobServiceClient
     from PIL.Image import Image as PillowImage
 
+    from shared.clients import Clients
     from shared.settings import Settings
 
 # Pillow's names. An allow-list: every other decoder stays out of reach of what is dropped. JPEG includes MPO.
@@ -115,15 +117,14 @@ def _eight_bit(image: PillowImage) -> PillowImage:
     return Pillow.fromarray(np.clip(pixels, 0, 255, out=pixels).round(out=pixels).astype("uint8"))
 
 
-def receive_image(
-    blobs: BlobServiceClient, ledger: Ledger, settings: Settings, path: str, given: bytes
-) -> Image | None:
+def receive_image(clients: Clients, ledger: Ledger, path: str, given: bytes) -> Image | None:
     """Check an image that has arrived and make it wait, with its reason when it is rejected.
 
     `given` is the content that the trigger read. Returns None when this content was noted before, or is gone already.
     """
     from azure.core.exceptions import ResourceNotFoundError
 
+    blobs, settings = clients.blobs, clients.settings
     container = settings.images_container
     try:
         content, etag = _content_and_etag(blobs.get_blob_client(container, path), given)
@@ -132,7 +133,7 @@ def receive_image(
     try:
         checked = check_upload(content, settings)
     except ImageRejectedError as rejection:
-        return reject_image(blobs, ledger, settings, Rejection(path, etag, str(rejection)))
+        return reject_image(clients, ledger, Rejection(path, etag, str(rejection)))
     source_container, source_path, source_etag = container, path, etag
     if checked.prepared is not None:
         source_container, source_etag = settings.work_container, ""
@@ -172,11 +173,27 @@ class Rejection:
     reason: str
 
 
-def reject_image(blobs: BlobServiceClient, ledger: Ledger, settings: Settings, rejection: Rejection) -> Image | None:
-    """Make an image wait for the row that reports its rejection. Returns None when this content was noted before."""
-    container, etag = settings.images_container, normalised_etag(rejection.etag)
+def reject_image(clients: Clients, ledger: Ledger, rejection: Rejection) -> Image | None:
+    """Make an image wait for the row that reports its rejection, and announce it. Returns None when this content was
+    noted before.
+    """
+    container, etag = clients.settings.images_container, normalised_etag(rejection.etag)
     image = Image(container, rejection.path, etag, container, rejection.path, etag, error=rejection.reason)
-    return _record(blobs, ledger, image)
+    noted = _record(clients.blobs, ledger, image)
+    if clients.settings.events_topic_endpoint:
+        # Whoever noted it before may have died before the announcement; what was noted then is what counts.
+        reason = image.error if noted else _noted_rejection(ledger, image)
+        if reason:
+            announce(clients, ImageRejected(container, image.path, etag, reason))
+    return noted
+
+
+def _noted_rejection(ledger: Ledger, image: Image) -> str:
+    """Why a content was rejected, as the ledger has it; empty when it was not, whatever became of it later."""
+    for row in ledger.history(image.container, image.path):
+        if row["etag"] == image.etag and row["state"] != "failed":
+            return str(row["error"])
+    return ""
 
 
 def _record(blobs: BlobServiceClient, ledger: Ledger, image: Image) -> Image | None:

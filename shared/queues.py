@@ -3,7 +3,8 @@
 PROVISION = "provision"
 LABEL_EXPORTS = "label-exports"
 JOB_EVENTS = "job-events"
-QUEUES = (PROVISION, LABEL_EXPORTS, JOB_EVENTS)
+ANNOUNCEMENTS = "announcements"
+QUEUES = (PROVISION, LABEL_EXPORTS, JOB_EVENTS, ANNOUNCEMENTS)
 # Where the blob trigger puts what it could not process:
 # https://learn.microsoft.com/azure/azure-functions/functions-bindings-storage-blob-trigger#poison-blobs
 POISONED_BLOBS = "webjobs-blobtrigger-poison"

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from shared.events import PredictionsReady, announce
 from shared.ledger import Batch, Image, Ledger, Settlement
 from shared.models import model_store
 from shared.predictions import WRITERS, PredictionRow
@@ -80,10 +81,24 @@ def collect(clients: Clients, ledger: Ledger, batch: Batch, *, job_error: str) -
         ledger.settle(batch.id, _settlements(settings, files, sealed()))
     # Images that a stalled dispatcher claimed after the manifest was written.
     ledger.release(batch.id)
+    if files:
+        announce(clients, _ready(settings, batch))
     ledger.close_batch(batch)
     logger.info(
         "batch %s: %d predicted, %d errors, %d go into a later batch; %s",
         *(batch.id, batch.predicted, batch.errors, batch.retried, ", ".join(files) or "no file"),
+    )
+
+
+def _ready(settings: Settings, batch: Batch) -> PredictionsReady:
+    return PredictionsReady(
+        batch=batch.id,
+        model=f"{batch.model_name}:{batch.model_version}",
+        container=settings.predictions_container,
+        files=dict(zip(settings.prediction_formats, batch.files, strict=True)),
+        images=batch.predicted + batch.errors,
+        predicted=batch.predicted,
+        errors=batch.errors,
     )
 
 

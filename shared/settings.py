@@ -15,10 +15,6 @@ from shared.errors import SettingsError
 Parser = Callable[[str], Any]
 
 
-def _text(value: str) -> str:
-    return value
-
-
 def _integer(minimum: int, maximum: int) -> Parser:
     def parse(value: str) -> int:
         try:
@@ -75,13 +71,46 @@ def _one_of(*allowed: str) -> Parser:
     return parse
 
 
+def _switch(value: str) -> bool:
+    if value.lower() not in {"true", "false"}:
+        raise ValueError("true or false")
+    return value.lower() == "true"
+
+
+def _resource_id(provider_and_type: str) -> Parser:
+    shape = "/subscriptions/<id>/resourceGroups/<name>/providers/" + provider_and_type + "/<name>"
+    pattern = re.sub(r"<\w+>", "[^/]+", re.escape(shape).replace(re.escape("<"), "<").replace(re.escape(">"), ">"))
+    return _pattern(f"(?i){pattern}", f"a resource id: {shape}")
+
+
 # https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules
 _container = _pattern(
     r"(?!.*--)[a-z0-9](?:[a-z0-9-]{1,61})[a-z0-9]", "a container name: 3 to 63 of a-z, 0-9 and single hyphens"
 )
+_subscription = _pattern(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", "a subscription id (a GUID)")
+_group = _pattern(
+    r"[\w().-]{0,89}[\w()-]", "1 to 90 letters, digits, underscores, parentheses, hyphens and dots, no dot at the end"
+)
+_region = _pattern(r"[a-z0-9]+", "a region's short name, e.g. westeurope")
+_vm_size = _pattern(r"(?i)standard_[a-z0-9_]+", "a VM size, e.g. Standard_NC4as_T4_v3")
 _workspace = _pattern(r"[A-Za-z0-9][A-Za-z0-9_-]{2,32}", "3 to 33 letters, digits, hyphens or underscores")
-_compute = _pattern(r"[A-Za-z][A-Za-z0-9-]{0,30}[A-Za-z0-9]", "2 to 32 letters, digits or hyphens, a letter first")
+_compute = _pattern(
+    r"[A-Za-z](?![A-Za-z0-9-]*-\d+$)[A-Za-z0-9-]{1,22}[A-Za-z0-9]",
+    "3 to 24 letters, digits or hyphens, a letter first and no hyphen with digits alone at the end",
+)
 _asset = _pattern(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}", "1 to 255 letters, digits, hyphens, underscores or dots")
+
+_user_assigned = _resource_id("Microsoft.ManagedIdentity/userAssignedIdentities")
+
+
+def _compute_identity(value: str) -> str:
+    if value.lower() == "systemassigned":
+        return "SystemAssigned"
+    try:
+        return str(_user_assigned(value))
+    except ValueError as error:
+        raise ValueError(f"SystemAssigned, or {error}") from None
+
 
 # The model names that AutoML takes for image classification:
 # https://learn.microsoft.com/azure/machine-learning/reference-automl-images-hyperparameters
@@ -112,29 +141,56 @@ def _setting(default: str | None, parse: Parser, about: str) -> Any:
 class Settings:
     """The app settings. A field's environment variable is its name in capitals."""
 
-    azure_subscription_id: str = _setting(None, _text, "subscription of all resources")
-    azure_resource_group: str = _setting(None, _text, "resource group of all resources")
-    azure_location: str = _setting(None, _text, "region of the workspace, e.g. westeurope")
+    azure_subscription_id: str = _setting(None, _subscription, "subscription of all resources")
+    azure_resource_group: str = _setting(None, _group, "resource group of all resources")
+    azure_location: str = _setting(None, _region, "region of the workspace, e.g. westeurope")
     azureml_workspace_name: str = _setting(None, _workspace, "Azure Machine Learning workspace")
     data_storage_resource_id: str = _setting(
-        "", _text, "resource id of the DATA_STORAGE account (default: that account in the resource group)"
+        "",
+        _resource_id("Microsoft.Storage/storageAccounts"),
+        "resource id of the DATA_STORAGE account (default: that account in the resource group)",
     )
-    key_vault_resource_id: str = _setting("", _text, "key vault of a new workspace (default: Azure ML makes one)")
+    key_vault_resource_id: str = _setting(
+        "", _resource_id("Microsoft.KeyVault/vaults"), "key vault of a new workspace (default: Azure ML makes one)"
+    )
     application_insights_resource_id: str = _setting(
-        "", _text, "Application Insights of a new workspace (default: Azure ML makes one)"
+        "",
+        _resource_id("Microsoft.Insights/components"),
+        "Application Insights of a new workspace (default: Azure ML makes one)",
+    )
+    container_registry_resource_id: str = _setting(
+        "",
+        _resource_id("Microsoft.ContainerRegistry/registries"),
+        "container registry of a new workspace (default: Azure ML makes one with the first image)",
+    )
+    workspace_data_isolation: bool = _setting(
+        "false", _switch, "whether a new workspace's containers bear its id (data isolation)"
     )
     function_app_resource_id: str = _setting(
-        "", _text, "resource id of this app (default: the app named by WEBSITE_SITE_NAME in the resource group)"
+        "",
+        _resource_id("Microsoft.Web/sites"),
+        "resource id of this app (default: the app named by WEBSITE_SITE_NAME in the resource group)",
+    )
+    provisioning: str = _setting(
+        "enabled", _one_of("enabled", "disabled"), "`disabled`: the app makes no Azure resources, others do"
     )
 
     compute_name: str = _setting("gpu-cluster", _compute, "cluster that trains and scores")
-    compute_size: str = _setting("Standard_NC4as_T4_v3", _text, "its VM size")
+    compute_size: str = _setting("Standard_NC4as_T4_v3", _vm_size, "its VM size")
     compute_min_nodes: int = _setting("0", _integer(0, 1000), "its least number of nodes")
     compute_max_nodes: int = _setting("4", _integer(1, 1000), "its greatest number of nodes")
     compute_idle_seconds: int = _setting("600", _integer(60, 86_400), "idle time before a node is given back (s)")
-    compute_location: str = _setting("", _text, "its region (default: AZURE_LOCATION)")
+    compute_location: str = _setting("", _region, "its region (default: AZURE_LOCATION)")
+    compute_priority: str = _setting(
+        "Dedicated", _one_of("Dedicated", "LowPriority"), "`Dedicated`, or `LowPriority`: cheaper, may be taken away"
+    )
+    compute_subnet_resource_id: str = _setting(
+        "",
+        _resource_id("Microsoft.Network/virtualNetworks/<network>/subnets"),
+        "subnet of its nodes, which then have no public address (default: none)",
+    )
     compute_identity: str = _setting(
-        "SystemAssigned", _text, "`SystemAssigned`, or a user-assigned identity's resource id"
+        "SystemAssigned", _compute_identity, "`SystemAssigned`, or a user-assigned identity's resource id"
     )
 
     export_quiet_seconds: int = _setting("60", _integer(0, 604_800), "how long an export must be unchanged (s)")
@@ -178,6 +234,11 @@ class Settings:
         "300", _integer(0, 86_400), "longest wait for quiet while images keep coming (s)"
     )
     inline_max_images: int = _setting("32", _integer(0, 1000), "so many images are scored in the app, without a node")
+    events_topic_endpoint: str = _setting(
+        "",
+        _pattern(r"https://[^\s/]+(/\S*)?", "an https URL"),
+        "endpoint of an Event Grid custom topic for announcements (default: none)",
+    )
     max_attempts: int = _setting("3", _integer(1, 10), "batches that an image may go into before it is an error")
     # Pillow refuses more than twice its own limit of 89 megapixels by itself.
     max_image_megapixels: int = _setting("100", _integer(1, 178), "larger images are refused (megapixels)")
@@ -187,6 +248,12 @@ class Settings:
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
         """Read and check all settings. Raises SettingsError for the first that is missing or unusable."""
         settings = cls(**{field.name: _read(field, environment) for field in dataclasses.fields(cls)})
+        if settings.compute_min_nodes > settings.compute_max_nodes:
+            raise SettingsError(
+                "COMPUTE_MIN_NODES",
+                f"is {settings.compute_min_nodes}, but COMPUTE_MAX_NODES is {settings.compute_max_nodes}; "
+                "it must not be greater",
+            )
         containers = (settings.images_container, settings.predictions_container, settings.work_container)
         if len(set(containers)) < len(containers):
             raise SettingsError(

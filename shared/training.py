@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING, Any
 from shared import datasets
 from shared.cluster import KIND_TAG, find_job, status_of, submit_once
 from shared.errors import ExportError, NotFoundError
+from shared.events import ModelPromoted, ModelRegistered, TrainingFailed, TrainingStarted, announce
+from shared.jobs import get_job
 from shared.labels import read_coco
 from shared.ledger import normalised_etag
 from shared.locations import read_datastores
+from shared.models import list_versions, model_store
 from shared.queues import LABEL_EXPORTS
 
 if TYPE_CHECKING:
+    from azure.ai.ml.entities import Job
     from azure.storage.blob import StorageStreamDownloader
 
     from shared.clients import Clients
@@ -130,13 +134,18 @@ def _train(clients: Clients, data_set: DataSet, export: str, datastores: Datasto
     """The training of a data set: its job's name, and its state if it was there before."""
     settings = clients.settings
     name = job_name(data_set, settings)
-    attempt = 1
+    attempt, latest = 1, None
     while (job := find_job(clients, name)) is not None:
+        latest = job
         if status_of(job) not in {"Failed", "Canceled"}:
-            return name, TRAINING_STATES.get(status_of(job), TRAINING)
+            break
         # An export that is sent again after its training failed is trained again.
         attempt += 1
         name = f"{job_name(data_set, settings)}-{attempt}"
+    if latest is not None and _may_be_unannounced(clients, latest, export):
+        _announce_start(clients, str(latest.name), data_set, export)
+    if job is not None:
+        return name, TRAINING_STATES.get(status_of(job), TRAINING)
     datasets.write_data_set(clients.blobs, data_set, datastores, settings.work_container)
     asset = datasets.register_data_asset(clients.ml, data_set, export, settings)
     from shared.pipelines import training_pipeline
@@ -145,27 +154,88 @@ def _train(clients: Clients, data_set: DataSet, export: str, datastores: Datasto
     pipeline.tags = {KIND_TAG: TRAINING, "export": export, "data_set": data_set.id}
     submit_once(clients, pipeline)
     logger.info("submitted training %s for label export %s", name, export)
+    _announce_start(clients, name, data_set, export)
     return name, None
 
 
-def settle_training(clients: Clients, job_id: str) -> None:
-    """Note in the export's report how its training ended. No effect while it runs, or when the report is of another."""
-    from azure.core.exceptions import ResourceNotFoundError
+def _announce_start(clients: Clients, job: str, data_set: DataSet, export: str) -> None:
+    images = {split: len(examples) for split, examples in data_set.splits.items()}
+    announce(clients, TrainingStarted(job, export, data_set.id, images, len(data_set.labels)))
 
+
+def _may_be_unannounced(clients: Clients, job: Job, export: str) -> bool:
+    """Whether the worker that submitted a job for this export died before the report, which is written after the
+    announcement. A job that another export of the same content started is that one's matter.
+    """
+    if not clients.settings.events_topic_endpoint or (job.tags or {}).get("export") != export:
+        return False
+    report = _read_report(clients, export)
+    return report is None or report["job"] != job.name
+
+
+def settle_training(clients: Clients, job_id: str) -> None:
+    """Announce how a training ended, and note it in the export's report. No effect while it runs."""
     if not job_id.startswith(JOB_PREFIX):
         return
     job = find_job(clients, job_id)
     state = job and TRAINING_STATES.get(status_of(job))
     export = job and (job.tags or {}).get("export")
-    if not state or not export:
+    if not job or not state or not export:
         return
+    report = _read_report(clients, export)
+    if report is not None and report["job"] != job_id:
+        report = None
+    if report is not None and report.get("settled"):
+        return
+    if clients.settings.events_topic_endpoint:
+        _announce_end(clients, job)
+    if report is not None:
+        _write_report(clients, export, {**report, "state": state, "settled": True})
+
+
+def _announce_end(clients: Clients, job: Job) -> None:
+    """A training can fail after its model was registered, and even promoted: then all of it is announced."""
+    name, status, tags = str(job.name), status_of(job), dict(job.tags or {})
+    data_set = str(tags.get("data_set", ""))
+    if status != "Completed":
+        steps = tuple(each["name"] for each in get_job(clients, name)["steps"] if each["status"] == "Failed")
+        error = f"training {name} ended as {status}" + (f"; failed steps: {', '.join(steps)}" if steps else "")
+        url = str(job.studio_url or "")
+        announce(clients, TrainingFailed(name, str(tags["export"]), data_set, status, steps, error, url))
+    store = model_store(clients)
+    found = next((each for each in list_versions(clients.ml, store) if each["tags"].get("job") == name), None)
+    if found is None:
+        if status == "Completed":
+            logger.warning("training %s has completed, but model %s has no version of it", name, store.model_name)
+        return
+    path = store.bundle_path(name)
+    card = store.card(path)
+    promoted = found["champion"] or found["tags"].get("promoted") == "True"
+    told: dict[str, Any] = {
+        "model": store.model_name,
+        "version": found["version"],
+        "job": name,
+        "data_set": data_set,
+        "container": store.container,
+        "path": path,
+        "labels": len(card["labels"]),
+        "metrics": {metric: value for metric, value in card["metrics"].items() if metric != "labels"},
+        "reason": str(found["tags"].get("reason", "")),
+    }
+    announce(clients, ModelRegistered(**told, promoted=promoted))
+    if promoted:
+        announce(clients, ModelPromoted(**told))
+
+
+def _read_report(clients: Clients, export: str) -> dict[str, Any] | None:
+    from azure.core.exceptions import ResourceNotFoundError
+
+    blob = clients.blobs.get_blob_client(clients.settings.work_container, _report_path(export))
     try:
-        blob = clients.blobs.get_blob_client(clients.settings.work_container, _report_path(export))
         report: dict[str, Any] = json.loads(blob.download_blob().readall())
     except ResourceNotFoundError:
-        return
-    if report["job"] == job_id:
-        _write_report(clients, export, {**report, "state": state})
+        return None
+    return report
 
 
 def _report_path(export: str) -> str:

@@ -17,7 +17,7 @@ from local.processes import start_guarded, stop
 from local.stack import azurite_executable, connects
 
 ACCOUNT_KEY = base64.b64encode(b"0" * 32).decode()
-ACCOUNTS = 200
+ACCOUNTS = 500
 START_SECONDS = 30
 
 

@@ -17,6 +17,7 @@ from shared.clients import Clients
 from shared.inference import CARD_FILE, LABELS_FILE, MODEL_FILE, Preprocessing
 from shared.ledger import Ledger, normalised_etag
 from shared.models import Champion, ModelStore
+from shared.queues import QUEUES
 from shared.settings import Settings
 
 REQUIRED = {
@@ -54,7 +55,7 @@ def close_clients() -> None:
     """Close the SDK clients of all `Clients` made so far."""
     while _made:
         made = vars(_made.pop())
-        for name in ("blobs", "queues", "tables", "event_grid"):
+        for name in ("blobs", "queues", "tables", "event_grid", "announcements_topic", "arm"):
             if name in made:
                 made.pop(name).close()
 
@@ -102,7 +103,7 @@ def prepare_storage(clients: Clients) -> Ledger:
     settings = clients.settings
     for container in (settings.work_container, settings.images_container, settings.predictions_container):
         clients.blobs.create_container(container)
-    for queue in ("provision", "label-exports", "job-events"):
+    for queue in QUEUES:
         clients.queues.create_queue(queue)
     ledger = Ledger(clients.tables)
     ledger.create()

@@ -11,15 +11,20 @@ from concurrent.futures import ThreadPoolExecutor
 import aiohttp
 from aiohttp import web
 
+from local.cloud.access.assignments import Assignments
+from local.cloud.access.gate import Gate
+from local.cloud.access.seeds import seeded
+from local.cloud.access.storage import StorageAccess
 from local.cloud.certificate import ensure_certificate
 from local.cloud.database import Database
-from local.cloud.errors import BadRequestError
 from local.cloud.eventgrid.delivery import Deliverer
-from local.cloud.eventgrid.destinations import Destinations, handshake
+from local.cloud.eventgrid.destinations import Destinations
 from local.cloud.eventgrid.events import EventLog
+from local.cloud.eventgrid.handshakes import handshake
 from local.cloud.eventgrid.subscriptions import Subscriptions
+from local.cloud.eventgrid.topics import Topics
 from local.cloud.faults import Faults
-from local.cloud.identity import IdentityProvider
+from local.cloud.identity import EVENT_GRID_AUDIENCE, IdentityProvider
 from local.cloud.jobs.engine import JobEngine
 from local.cloud.jobs.locations import Locations
 from local.cloud.jobs.run_events import model_registered, run_changed
@@ -28,20 +33,26 @@ from local.cloud.jobs.runs import RunStore
 from local.cloud.resources import ResourceStore
 from local.cloud.rules.assets import Assets
 from local.cloud.rules.computes import Computes
-from local.cloud.rules.datastores import ARTIFACT_CONTAINER, Datastores
+from local.cloud.rules.datastores import ARTIFACT_DATASTORE, Datastores
+from local.cloud.rules.deployments import Deployments
+from local.cloud.rules.ids import ML_PROVIDER, WorkspaceScope
 from local.cloud.rules.jobs import Jobs
+from local.cloud.rules.providers import Providers
 from local.cloud.rules.workspaces import Workspaces
 from local.cloud.storage.blobs import Blobs
 from local.cloud.storage.counts import OperationCounts
 from local.cloud.storage.proxy import StorageProxy
+from local.cloud.wire.access_routes import access_routes
 from local.cloud.wire.admin_routes import admin_guard, admin_routes
 from local.cloud.wire.asset_routes import asset_routes, storage_account_id
-from local.cloud.wire.eventgrid_routes import eventgrid_routes
+from local.cloud.wire.compute_routes import compute_routes
+from local.cloud.wire.eventgrid_routes import eventgrid_routes, publishing_guard, publishing_routes
 from local.cloud.wire.history_routes import history_routes
 from local.cloud.wire.http import Request, RouteGroup, build_application
 from local.cloud.wire.job_routes import job_routes
 from local.cloud.wire.operations import Operations
 from local.cloud.wire.platform_routes import open_routes, platform_routes
+from local.cloud.wire.subscription_routes import subscription_routes
 from local.cloud.wire.workspace_routes import workspace_routes
 from local.config import STORAGE_SERVICES, StackConfig
 
@@ -64,14 +75,18 @@ class Cloud:
         self._events = EventLog(self._database, self._store, self._faults)
         self._counts = OperationCounts()
         self._identity = IdentityProvider(config)
+        self._assignments = Assignments(self._database, seeded(config))
+        self._gate = Gate(self._identity, self._assignments)
         self._blobs = Blobs(config)
         self._destinations = Destinations(config)
-        self._operations = Operations(config.arm_url)
+        self._operations = Operations(config.arm_url, self._store, self._faults)
         self._runs = RunStore(self._database, functools.partial(run_changed, self._events))
         self._assets = Assets(self._store, functools.partial(model_registered, self._events))
         self._datastores = Datastores(self._store, config)
         self._workspaces = Workspaces(self._store, self._datastores, self._blobs, config)
-        self._computes = Computes(self._store)
+        self._deployments = Deployments(self._store, self._workspaces)
+        self._computes = Computes(self._store, config)
+        self._providers = Providers(self._store)
         self._jobs = Jobs(self._store, self._runs, self._assets, self._computes, config)
         locations = Locations(self._datastores, self._assets, self._runs, config.account_name)
         self._runner = NodeRunner(
@@ -79,8 +94,13 @@ class Cloud:
         )
         self._engine = JobEngine(self._runs, self._runner, self._computes, self._jobs.replan)
         self._jobs.engine = self._engine
+        self._topics = Topics(self._store, self._events, config)
         self._subscriptions = Subscriptions(
-            self._store, self._events, self._destinations, functools.partial(handshake, self._session)
+            self._store,
+            self._events,
+            self._destinations,
+            functools.partial(handshake, self._session),
+            functools.partial(self._assignments.allows, data=True),
         )
         self._deliverer = Deliverer(
             self._database,
@@ -91,7 +111,9 @@ class Cloud:
             self._blobs,
             self._faults,
         )
-        self._proxy = StorageProxy(config, self._events, self._counts, self._faults, storage_account_id(config))
+        account_id = storage_account_id(config)
+        access = StorageAccess(self._identity, self._assignments, account_id)
+        self._proxy = StorageProxy(config, self._events, self._counts, self._faults, access, account_id)
         self._runners: list[web.AppRunner] = []
         self._delivery: asyncio.Task[None] | None = None
 
@@ -101,28 +123,50 @@ class Cloud:
         def open_to_all(request: Request) -> None:
             del request
 
-        def bearer(request: Request) -> None:
-            self._identity.require(request.headers.get("authorization"))
-            if request.path.startswith("/subscriptions/") and "api-version" not in request.query:
-                raise BadRequestError(
-                    "The api-version query parameter (?api-version=) is required for all requests.",
-                    code="MissingApiVersionParameter",
-                )
+        def publishing_token(authorization: str | None) -> object:
+            return self._identity.require(authorization, audiences=[EVENT_GRID_AUDIENCE])
 
+        bearer, linked = self._gate.management, self._gate.with_links
         management = [
-            *workspace_routes(self._store, self._workspaces, self._computes, self._datastores, self.config),
+            *subscription_routes(self._computes, self._providers, self.config),
+            *workspace_routes(
+                self._store,
+                self._workspaces,
+                self._deployments,
+                self._datastores,
+                self._providers,
+                self._operations,
+                self.config,
+            ),
+            *compute_routes(self._store, self._computes, self._operations, self.config),
+            *self._operations.routes(ML_PROVIDER),
+            *self._operations.routes("Microsoft.Resources"),
             *asset_routes(self._assets, self._blobs, self.config),
             *job_routes(self._jobs, self._runs, self.config),
         ]
         return [
             RouteGroup("Sign-in and discovery", open_to_all, open_routes(self.config, self._identity)),
-            RouteGroup("Azure Machine Learning", bearer, management),
+            RouteGroup("Azure Machine Learning", bearer, linked(management)),
             RouteGroup("Azure ML run history", bearer, history_routes(self._runs, self._jobs, self._log_url)),
             RouteGroup(
                 "Event Grid",
                 bearer,
-                eventgrid_routes(self._store, self._subscriptions, self._operations, self.config),
+                linked(
+                    eventgrid_routes(
+                        self._store, self._topics, self._subscriptions, self._providers, self._operations, self.config
+                    )
+                ),
             ),
+            RouteGroup(
+                "Publishing to Event Grid",
+                self._gate.publishing(
+                    publishing_guard(self._topics, publishing_token),
+                    EVENT_GRID_AUDIENCE,
+                    lambda name: self._topics.custom(name).id,
+                ),
+                publishing_routes(self._topics),
+            ),
+            RouteGroup("Access control", bearer, access_routes(self._assignments, self._gate, self.config)),
             RouteGroup("Function app and storage account", bearer, platform_routes(self.config, self._destinations)),
             RouteGroup(
                 "Administration of the local cloud (header x-admin-key)",
@@ -133,7 +177,9 @@ class Cloud:
 
     def _log_url(self, run_id: str) -> str:
         path = f"ExperimentRun/dcid.{run_id}/user_logs/std_log.txt"
-        base, _, sas = self._blobs.container_sas_url(ARTIFACT_CONTAINER).partition("?")
+        scope = WorkspaceScope.of(self._runs.get(run_id).workspace)
+        container = self._datastores.container(scope, ARTIFACT_DATASTORE)
+        base, _, sas = self._blobs.container_sas_url(container).partition("?")
         return f"{base}/{path}?{sas}"
 
     async def start(self) -> None:

@@ -31,6 +31,11 @@ CREATE TABLE IF NOT EXISTS runs (
 CREATE INDEX IF NOT EXISTS runs_parent ON runs (parent_run_id, sequence);
 CREATE INDEX IF NOT EXISTS runs_root ON runs (root_run_id, sequence);
 
+CREATE TABLE IF NOT EXISTS role_assignments (
+    key TEXT PRIMARY KEY,
+    body TEXT
+);
+
 CREATE TABLE IF NOT EXISTS events (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,
     topic TEXT NOT NULL,

@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 
 class CloudError(Exception):
-    """An error that a caller of the cloud's API sees as `{"error": {"code", "message"}}`."""
+    """An error that a caller of the cloud's API sees as `{"error": {"code", "message", "target"?, "details"?}}`."""
 
     status = 500
     code = "InternalServerError"
 
-    def __init__(self, message: str, *, code: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        target: str | None = None,
+        details: Sequence[CloudError] = (),
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.code = code or type(self).code
+        self.target = target
+        self.details = details
+
+    def document(self) -> dict[str, Any]:
+        """ARM's error, without its envelope."""
+        found: dict[str, Any] = {"code": self.code, "message": self.message}
+        if self.target is not None:
+            found["target"] = self.target
+        if self.details:
+            found["details"] = [each.document() for each in self.details]
+        return found
 
 
 class BadRequestError(CloudError):

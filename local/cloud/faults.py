@@ -8,14 +8,17 @@ from typing import Any
 
 from local.cloud.errors import BadRequestError
 
-SERVICES = ("blob", "queue", "table", "arm", "events", "eventgrid", "compute")
+SERVICES = ("blob", "queue", "table", "arm", "operations", "events", "eventgrid", "compute")
 
 
 @dataclass(frozen=True)
 class Fault:
     """What goes wrong.
 
-    At storage services and `arm`: an answer with `status` (and `retry_after`, s), a `delay` (s), a connection `reset`.
+    At storage services and `arm`: an answer with `status` (and `retry_after`, s), a `delay` (s), a connection `reset`;
+    at `arm`, the status' code is `error`, if given, and all happens `after` the request was carried out, if asked for:
+    its own answer is lost. At `operations` (the
+    long-running ones, by the method and path that began them): it takes `delay` s, and fails with the code `error`.
     At `eventgrid` (delivery): `status`, as if the endpoint had answered it. At `events` (publishing): an event is
     `lost`, comes `delay` s late, or `copies` times more. At `compute`: a node ends with `exit_code`.
     """
@@ -24,6 +27,8 @@ class Fault:
     retry_after: float | None = None
     delay: float = 0.0
     reset: bool = False
+    after: bool = False
+    error: str | None = None
     lost: bool = False
     copies: int = 0
     exit_code: int | None = None
@@ -85,4 +90,6 @@ def _parse(rule: dict[str, Any]) -> _Rule:
         fault = Fault(**given)
     except TypeError as error:
         raise BadRequestError(f"The fault {rule} is not understood: {error}.") from error
+    if fault.after and service != "arm":
+        raise BadRequestError(f"The fault {rule} is not understood: only `arm` has faults after a request.")
     return _Rule(service, operation, path, None if times is None else int(times), skip, fault)

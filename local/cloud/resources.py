@@ -74,8 +74,11 @@ class ResourceStore:
         """Raises NotFoundError, with ARM's wording, when there is none."""
         found = self.find(resource_id)
         if found is None:
-            parts = resource_id.strip("/").split("/providers/")[-1]
-            raise NotFoundError(f"The resource '{parts}' was not found (id '{resource_id}').")
+            scope, _, parts = resource_id.strip("/").rpartition("/providers/")
+            raise NotFoundError(
+                f"The Resource '{parts}' under resource group '{scope.rpartition('/')[2]}' was not found. "
+                "For more details please go to https://aka.ms/ARMResourceNotFoundFix"
+            )
         return found
 
     def put(self, resource_id: str, body: Json) -> Resource:

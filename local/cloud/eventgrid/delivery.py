@@ -13,11 +13,13 @@ import uuid
 from typing import Any, Protocol
 
 import aiohttp
+from azure.core.exceptions import ResourceNotFoundError
 
 from local.cloud.clock import utc_text
 from local.cloud.database import Database
 from local.cloud.eventgrid.destinations import Destinations, Endpoint
 from local.cloud.eventgrid.events import EventLog
+from local.cloud.eventgrid.schemas import CLOUD_EVENTS, EVENT_GRID, delivered_as, event_type, request_of
 from local.cloud.faults import Faults
 from local.cloud.resources import Resource, ResourceStore
 
@@ -132,19 +134,22 @@ class Deliverer:
         self, endpoint: Endpoint, subscription: Resource, event: dict[str, Any], attempts: int
     ) -> tuple[int | None, str]:
         """The answer's status (None when there is no answer) and what was wrong."""
-        fault = self._faults.find("eventgrid", event["eventType"], event["subject"])
+        fault = self._faults.find("eventgrid", event_type(event), str(event.get("subject") or ""))
         if fault is not None and fault.status is not None:
             return fault.status, f"fault: {fault.status}"
+        schema = str(subscription.properties.get("eventDeliverySchema") or EVENT_GRID)
+        content_type, body = request_of(event, schema)
         headers = {
+            "content-type": content_type,
             "aeg-event-type": "Notification",
             "aeg-subscription-name": subscription.name.upper(),
             "aeg-delivery-count": str(attempts - 1),
-            "aeg-data-version": event["dataVersion"],
+            "aeg-data-version": str(event.get("dataVersion") or ""),
             "aeg-metadata-version": "1",
         }
         try:
             async with self._session.post(
-                endpoint.url, json=[event], headers=headers, timeout=aiohttp.ClientTimeout(ANSWER_SECONDS)
+                endpoint.url, json=body, headers=headers, timeout=aiohttp.ClientTimeout(ANSWER_SECONDS)
             ) as response:
                 text = "" if response.status in DELIVERED_STATUSES else (await response.text())[:200]
                 return response.status, f"{response.status} {text}".strip()
@@ -159,18 +164,27 @@ class Deliverer:
             self._settle(row["sequence"], "dropped", attempts, f"{reason}: {problem}")
             return
         now = datetime.datetime.now(datetime.UTC)
-        letter = {
-            **json.loads(row["body"]),
+        schema = str(subscription.properties.get("eventDeliverySchema") or EVENT_GRID)
+        notes: dict[str, object] = {
             "deadLetterReason": reason,
             "deliveryAttempts": attempts,
             "lastDeliveryOutcome": problem,
             "publishTime": utc_text(row["published"]),
             "lastDeliveryAttemptTime": utc_text(now.timestamp()),
         }
+        if schema == CLOUD_EVENTS:
+            # Attributes of CloudEvents have lower-case names.
+            notes = {name.lower(): value for name, value in notes.items()}
+        letter = {**delivered_as(json.loads(row["body"]), schema), **notes}
         topic = subscription.id.rsplit("/", 3)[1]
         hour = f"{now.year}/{now.month}/{now.day}/{now.hour}"
         path = f"{topic}/{subscription.name.upper()}/{hour}/{uuid.uuid4()}.json"
-        await asyncio.to_thread(self._dead_letters.upload_text, json.dumps([letter]), container, path)
+        try:
+            await asyncio.to_thread(self._dead_letters.upload_text, json.dumps([letter]), container, path)
+        except ResourceNotFoundError:
+            # As Event Grid does when the container is not there.
+            self._settle(row["sequence"], "dropped", attempts, f"no container '{container}' for the dead letter")
+            return
         self._settle(row["sequence"], "dead-lettered", attempts, f"{reason}: {problem}")
 
     def _settle(self, sequence: int, state: str, attempts: int, status: str) -> None:

@@ -1,24 +1,18 @@
-"""Where a subscription's events go: the URL behind a destination, and the handshake that proves it wants them."""
+"""Where a subscription's events go: the URL behind a destination."""
 
 from __future__ import annotations
 
 import json
 import re
-import time
-import uuid
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
-import aiohttp
-
-from local.cloud.clock import utc_text
 from local.cloud.errors import BadRequestError
 from local.config import StackConfig
 
 Json = dict[str, Any]
 
-HANDSHAKE_SECONDS = 30.0
 BLOBS_WEBHOOK = "/runtime/webhooks/blobs"
 _FUNCTION = re.compile(
     r"^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Web/sites/([^/]+)/functions/([^/]+)$",
@@ -97,46 +91,3 @@ class Destinations:
         except FileNotFoundError:
             return {"master": "", "function": "", "system": {}}
         return {"master": "", "function": "", **keys, "system": keys.get("system") or {}}
-
-
-async def handshake(session: aiohttp.ClientSession, endpoint: Endpoint, topic: str, subscription: str) -> None:
-    """Ask an endpoint whether it wants the events (Event Grid schema: a SubscriptionValidation event).
-
-    Raises BadRequestError, with Event Grid's code, unless it answers 200 with the validation code.
-    """
-    code = str(uuid.uuid4())
-    event = {
-        "id": str(uuid.uuid4()),
-        "topic": topic,
-        "subject": "",
-        "data": {"validationCode": code},
-        "eventType": "Microsoft.EventGrid.SubscriptionValidationEvent",
-        "eventTime": utc_text(time.time()),
-        "metadataVersion": "1",
-        "dataVersion": "2",
-    }
-    headers = {"aeg-event-type": "SubscriptionValidation", "aeg-subscription-name": subscription.upper()}
-    shown = urlunsplit(urlsplit(endpoint.url)._replace(query=""))
-    try:
-        async with session.post(
-            endpoint.url, json=[event], headers=headers, timeout=aiohttp.ClientTimeout(HANDSHAKE_SECONDS)
-        ) as response:
-            text = await response.text()
-            status = response.status
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise _refused(shown, f"it cannot be reached ({type(error).__name__}: {error})") from error
-    try:
-        answer = json.loads(text).get("validationResponse") if status == 200 else None
-    except (ValueError, AttributeError) as error:
-        raise _refused(shown, f"it answered {text[:200]!r} instead of a validationResponse") from error
-    if status != 200:
-        raise _refused(shown, f"it answered {status}: {text[:200]!r}")
-    if answer != code:
-        raise _refused(shown, f"it answered the validation code {answer!r}, not the one sent")
-
-
-def _refused(url: str, reason: str) -> BadRequestError:
-    return BadRequestError(
-        f"Webhook validation handshake failed for {url}: {reason}. The endpoint must echo the validation code.",
-        code="URL validation",
-    )

@@ -12,22 +12,21 @@ from typing import Any
 
 from local.cloud.clock import utc_text
 from local.cloud.database import Database
-from local.cloud.eventgrid import filters
+from local.cloud.eventgrid import filters, schemas
 from local.cloud.faults import Fault, Faults
 from local.cloud.resources import Resource, ResourceStore
 
 Json = dict[str, Any]
 
-TOPIC_TYPE = "Microsoft.EventGrid/systemTopics"
+SYSTEM_TYPE, CUSTOM_TYPE = "Microsoft.EventGrid/systemTopics", "Microsoft.EventGrid/topics"
 # Events and settled deliveries beyond this number are forgotten, oldest first.
 KEEP_EVENTS = 20_000
 
 
 @dataclass(frozen=True)
 class Topic:
-    """A system topic's id, and its event subscriptions."""
+    """Event subscriptions by what they are about: the source of a system topic, or the custom topic itself."""
 
-    id: str
     source: str
     subscriptions: tuple[Resource, ...]
 
@@ -59,6 +58,26 @@ class EventLog:
 
         `data` may be a function of the event's sequence number. A fault may lose, delay or duplicate the event.
         """
+
+        def event(sequence: int, now: float) -> Json:
+            return {
+                "id": str(uuid.uuid4()),
+                "topic": source,
+                "subject": subject,
+                "eventType": event_type,
+                "eventTime": utc_text(now),
+                "data": data(sequence) if callable(data) else data,
+                "dataVersion": data_version,
+                "metadataVersion": "1",
+            }
+
+        self._record(source, event_type, subject, event)
+
+    def publish_event(self, topic: str, event: Json) -> None:
+        """The same, for an event of either schema that was published to a custom topic (its id)."""
+        self._record(topic, schemas.event_type(event), str(event.get("subject") or ""), lambda *_: event)
+
+    def _record(self, source: str, event_type: str, subject: str, make: Callable[[int, float], Json]) -> None:
         fault = self._faults.find("events", event_type, subject) or Fault()
         if fault.lost:
             return
@@ -69,20 +88,12 @@ class EventLog:
                 (source, event_type, subject, now),
             )
             sequence = int(cursor.lastrowid or 0)
-            event = {
-                "id": str(uuid.uuid4()),
-                "topic": source,
-                "subject": subject,
-                "eventType": event_type,
-                "eventTime": utc_text(now),
-                "data": data(sequence) if callable(data) else data,
-                "dataVersion": data_version,
-                "metadataVersion": "1",
-            }
+            event = make(sequence, now)
             connection.execute("UPDATE events SET event = ? WHERE sequence = ?", (json.dumps(event), sequence))
+            seen = schemas.for_filters(event)
             for topic in self._topics_of(source):
                 for subscription in topic.subscriptions:
-                    if filters.matches(subscription.properties.get("filter") or {}, event):
+                    if filters.matches(subscription.properties.get("filter") or {}, seen):
                         rows = [(sequence, subscription.id, "pending", now, now + fault.delay)] * (1 + fault.copies)
                         connection.executemany(
                             "INSERT INTO deliveries (event, subscription, state, published, due)"
@@ -107,12 +118,11 @@ class EventLog:
         if self._topics is None:
             self._topics = [
                 Topic(
-                    topic.id,
-                    str(topic.properties.get("source", "")).lower(),
+                    str(topic.properties.get("source") or topic.id).lower(),
                     tuple(self._store.children(f"{topic.id}/eventSubscriptions")),
                 )
                 for topic in self._store.below("/subscriptions")
-                if topic.type.lower() == TOPIC_TYPE.lower()
+                if topic.type.lower() in (SYSTEM_TYPE.lower(), CUSTOM_TYPE.lower())
             ]
         return [topic for topic in self._topics if topic.source == source.lower()]
 
@@ -121,7 +131,7 @@ class EventLog:
         events = self._database.rows("SELECT sequence, event FROM events ORDER BY sequence DESC LIMIT ?", limit)
         return [
             {
-                **json.loads(row["event"]),
+                **schemas.for_filters(json.loads(row["event"])),
                 "deliveries": [
                     {
                         "subscription": d["subscription"].rsplit("/", 1)[1],

@@ -1,102 +1,74 @@
-"""System topics and their event subscriptions."""
+"""Event subscriptions of system and custom topics."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from local.cloud.errors import BadRequestError, NotFoundError
+from local.cloud.errors import BadRequestError
 from local.cloud.eventgrid import filters
 from local.cloud.eventgrid.destinations import Destinations, Endpoint
 from local.cloud.eventgrid.events import EventLog
+from local.cloud.eventgrid.schemas import CLOUD_EVENTS, EVENT_GRID, SCHEMAS
 from local.cloud.resources import Json, Resource, ResourceStore
-from local.cloud.rules.ids import GroupScope
 
-TOPIC_TYPES = {
-    "microsoft.storage.storageaccounts": "microsoft.storage/storageaccounts",
-    "microsoft.machinelearningservices.workspaces": "microsoft.machinelearningservices/workspaces",
-}
 # Defaults and limits: learn.microsoft.com, "Event Grid message delivery and retry".
 MAX_ATTEMPTS, MAX_MINUTES = 30, 1440
 
-Handshake = Callable[[Endpoint, str, str], Awaitable[None]]
+Handshake = Callable[[Endpoint, str, str, str], Awaitable[None]]
+# Whether a principal (its object id) may do something (an action of the data plane) at a scope (an ARM id).
+May = Callable[[str, str, str], bool]
+WRITE_BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/write"
 
 
 class Subscriptions:
-    """Creates, changes and deletes topics and subscriptions."""
+    """Creates, changes and deletes subscriptions."""
 
     def __init__(
-        self, store: ResourceStore, events: EventLog, destinations: Destinations, handshake: Handshake
+        self,
+        store: ResourceStore,
+        events: EventLog,
+        destinations: Destinations,
+        handshake: Handshake,
+        may: May,
     ) -> None:
         self._store = store
         self._events = events
         self._destinations = destinations
         self._handshake = handshake
+        self._may = may
 
-    def topic_id(self, scope: GroupScope, topic: str) -> str:
-        return scope.provider(f"Microsoft.EventGrid/systemTopics/{topic}")
-
-    def put_topic(self, scope: GroupScope, name: str, body: Json) -> Resource:
-        """Raises BadRequestError for an unknown topic type, a source of another type, or a second topic of a source."""
-        properties = dict(body.get("properties") or {})
-        source, kind = str(properties.get("source") or ""), str(properties.get("topicType") or "")
-        wanted = TOPIC_TYPES.get(kind.lower())
-        if wanted is None:
-            raise BadRequestError(f"The topic type '{kind}' is not known to the local cloud.", code="InvalidRequest")
-        if f"/{wanted}/" not in source.lower():
-            raise BadRequestError(f"The source '{source}' is not of the topic type '{kind}'.", code="InvalidRequest")
-        topic_id = self.topic_id(scope, name)
-        for other in self._store.children(topic_id.rsplit("/", 1)[0]):
-            same = str(other.properties.get("source", "")).lower() == source.lower()
-            if same and other.id.lower() != topic_id.lower():
-                raise BadRequestError(
-                    f"The source '{source}' already has the system topic '{other.name}'; only one is allowed.",
-                    code="InvalidRequest",
-                )
-        properties.update(provisioningState="Succeeded", metricResourceId=name)
-        kept: Json = {"location": body.get("location"), "tags": body.get("tags"), "properties": properties}
-        if body.get("identity"):
-            kept["identity"] = body["identity"]
-        resource = self._store.put(topic_id, kept)
-        self._events.topics_changed()
-        return resource
-
-    def patch_topic(self, scope: GroupScope, name: str, body: Json) -> Resource:
-        resource = self._store.get(self.topic_id(scope, name))
-        changed: Json = {key: body[key] for key in ("tags", "identity") if key in body}
-        return self._store.put(resource.id, {**resource.body, **changed})
-
-    def delete(self, resource_id: str) -> bool:
-        """Delete a topic (with its subscriptions) or a subscription; deliveries still under way are dropped."""
-        deleted = self._store.delete(resource_id)
+    def delete(self, subscription_id: str) -> bool:
+        """Delete a subscription; its deliveries still under way are dropped."""
+        deleted = self._store.delete(subscription_id)
         self._events.topics_changed()
         return deleted
 
-    async def put(self, scope: GroupScope, topic: str, name: str, body: Json) -> Resource:
-        """Create or replace a subscription, once its endpoint has agreed to it.
+    async def put(self, topic_id: str, name: str, body: Json) -> Resource:
+        """Create or replace a subscription of a topic, once its endpoint has agreed to it.
 
-        Raises NotFoundError without the topic, BadRequestError for a bad filter, destination or handshake.
+        Raises NotFoundError without the topic, BadRequestError for a bad filter, schema, destination, dead-letter
+        destination or handshake.
         """
-        topic_resource = self._store.find(self.topic_id(scope, topic))
-        if topic_resource is None:
-            raise NotFoundError(f"The system topic '{topic}' does not exist.")
-        properties = _with_defaults(body.get("properties") or {})
+        topic = self._store.get(topic_id)
+        properties = _with_defaults(body.get("properties") or {}, topic)
         filters.check(properties["filter"])
         destination = properties.get("destination") or {}
         self._destinations.check(destination)
-        _check_dead_letter(properties)
+        _check_dead_letter(properties, topic, self._may)
         endpoint = self._destinations.endpoint(destination)
-        await self._handshake(endpoint, str(topic_resource.properties["source"]), name)
-        properties.update(provisioningState="Succeeded", topic=topic_resource.properties["source"])
-        resource = self._store.put(f"{topic_resource.id}/eventSubscriptions/{name}", {"properties": properties})
+        source = str(topic.properties.get("source") or topic.id)
+        await self._handshake(endpoint, source, name, properties["eventDeliverySchema"])
+        properties.update(provisioningState="Succeeded", topic=source)
+        resource = self._store.put(f"{topic.id}/eventSubscriptions/{name}", {"properties": properties})
         self._events.topics_changed()
         return resource
 
-    async def patch(self, scope: GroupScope, topic: str, name: str, body: Json) -> Resource:
-        """Change parts of a subscription (EventSubscriptionUpdateParameters). Raises NotFoundError."""
-        existing = self._store.get(f"{self.topic_id(scope, topic)}/eventSubscriptions/{name}")
+    async def patch(self, topic_id: str, name: str, body: Json) -> Resource:
+        """Change parts of a subscription (EventSubscriptionUpdateParameters). Raises NotFoundError, and as `put`."""
+        existing = self._store.get(f"{topic_id}/eventSubscriptions/{name}")
         changed = {key: value for key, value in body.items() if value is not None}
-        return await self.put(scope, topic, name, {"properties": {**existing.properties, **changed}})
+        return await self.put(topic_id, name, {"properties": {**existing.properties, **changed}})
 
     def full_url(self, resource: Resource) -> str:
         """What getFullUrl answers for a webhook. Raises BadRequestError for other destinations."""
@@ -120,11 +92,15 @@ def public_document(resource: Resource) -> Json:
     return document
 
 
-def _with_defaults(given: Json) -> Json:
+def _with_defaults(given: Json, topic: Resource) -> Json:
     properties: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    schema = properties.setdefault("eventDeliverySchema", "EventGridSchema")
-    if schema != "EventGridSchema":
-        raise BadRequestError(f"The local cloud delivers in EventGridSchema, not in '{schema}'.", code="InvalidRequest")
+    taken = topic.properties.get("inputSchema") or EVENT_GRID
+    schema = properties.setdefault("eventDeliverySchema", taken)
+    if schema not in SCHEMAS or (taken, schema) == (CLOUD_EVENTS, EVENT_GRID):
+        raise BadRequestError(
+            f"Events that come in the schema '{taken}' cannot be delivered in the schema '{schema}' here.",
+            code="InvalidRequest",
+        )
     subscription_filter = dict(properties.get("filter") or {})
     subscription_filter.setdefault("subjectBeginsWith", "")
     subscription_filter.setdefault("subjectEndsWith", "")
@@ -138,11 +114,44 @@ def _with_defaults(given: Json) -> Json:
     return properties
 
 
-def _check_dead_letter(properties: Json) -> None:
-    for key in ("deadLetterDestination", "deadLetterWithResourceIdentity"):
-        destination = properties.get(key)
-        if not destination:
-            continue
-        inner = destination if key == "deadLetterDestination" else destination.get("deadLetterDestination") or {}
-        if inner.get("endpointType") != "StorageBlob" or not (inner.get("properties") or {}).get("blobContainerName"):
-            raise BadRequestError("The dead-letter destination must be a StorageBlob with a blobContainerName.")
+def _check_dead_letter(properties: Json, topic: Resource, may: May) -> None:
+    """With an identity, which is the topic's own, Event Grid asks at once whether it may write:
+    https://learn.microsoft.com/azure/event-grid/managed-service-identity
+    """
+    with_identity = properties.get("deadLetterWithResourceIdentity") or {}
+    destination = properties.get("deadLetterDestination") or with_identity.get("deadLetterDestination")
+    if destination is None:
+        return
+    inner = destination.get("properties") or {}
+    account, container = inner.get("resourceId"), inner.get("blobContainerName")
+    if destination.get("endpointType") != "StorageBlob" or not account or not container:
+        raise BadRequestError(
+            "The dead-letter destination must be a StorageBlob with a resourceId and a blobContainerName.",
+            code="InvalidRequest",
+        )
+    if not with_identity:
+        return
+    principal = _principal(with_identity.get("identity") or {}, topic)
+    if not may(principal, WRITE_BLOBS, f"{account}/blobServices/default/containers/{container}"):
+        raise BadRequestError(
+            f"The identity '{principal}' of the topic '{topic.name}' may not write dead letters to the container "
+            f"'{container}' of '{account}'. Grant it the role Storage Blob Data Contributor there.",
+            code="InvalidRequest",
+        )
+
+
+def _principal(wanted: Json, topic: Resource) -> str:
+    """The object id of the identity that is to be used. Raises BadRequestError unless the topic has it."""
+    identity = topic.body.get("identity") or {}
+    if wanted.get("type") == "UserAssigned":
+        users = {user.lower(): ids for user, ids in (identity.get("userAssignedIdentities") or {}).items()}
+        found = users.get(str(wanted.get("userAssignedIdentity")).lower(), {}).get("principalId")
+    else:
+        found = identity.get("principalId")
+    if found is None:
+        raise BadRequestError(
+            f"The dead-letter destination wants an identity of type '{wanted.get('type')}', but the topic "
+            f"'{topic.name}' has the identity type '{identity.get('type') or 'None'}'.",
+            code="InvalidRequest",
+        )
+    return str(found)

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 import local
-from local.cloud.identity import IdentityProvider
+from local.cloud.identity import IdentityProvider, Principal
 from local.cloud.jobs.runs import Run
 from local.cloud.rules.ids import WorkspaceScope
 from local.config import StackConfig
@@ -42,11 +42,13 @@ def node_environment(
     scope: WorkspaceScope,
     run: Run,
     variables: Mapping[str, str],
+    identities: Sequence[Principal],
     client_id: str | None,
 ) -> dict[str, str]:
     """The environment of a node: what Azure ML sets on one, and where this cloud is.
 
     MSI_ENDPOINT and MSI_SECRET are Azure ML compute's managed identity (azure-identity, `_credentials/azure_ml.py`).
+    `identities` are the cluster's, `client_id` is that of its user-assigned one, if it has one.
     """
     environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     # Not resolved: a virtual environment's python is a link, and its folder is what makes it that environment's.
@@ -63,7 +65,7 @@ def node_environment(
         "AZUREML_ARM_WORKSPACE_NAME": scope.workspace,
         "AZUREML_ARM_PROJECT_NAME": run.experiment,
         "MSI_ENDPOINT": f"{config.arm_url}/msi/token",
-        "MSI_SECRET": identity.compute_secret,
+        "MSI_SECRET": identity.compute_secret(identities),
         "ARM_CLOUD_METADATA_URL": config.cloud_metadata_url,
         "REQUESTS_CA_BUNDLE": str(config.certificate),
     }

@@ -9,7 +9,7 @@ from typing import Any
 
 from local.cloud.errors import CloudError, UserError
 from local.cloud.faults import Faults
-from local.cloud.identity import IdentityProvider
+from local.cloud.identity import IdentityProvider, Principal
 from local.cloud.jobs.bindings import NodeOutput, ParentInput, ParentOutput
 from local.cloud.jobs.locations import Locations
 from local.cloud.jobs.nodes import Values, automl_command, automl_spec, code_of, command_of
@@ -18,7 +18,6 @@ from local.cloud.jobs.process import REPOSITORY, in_folder, log_tail, node_envir
 from local.cloud.jobs.runs import AUTOML_RUN, COMPLETED, FAILED, QUEUED, RUNNING, TRIAL_RUN, Run, RunStore
 from local.cloud.jobs.transfer import FILE_TYPES, MountedOutput, NodeFolder, Transfer, output_uri
 from local.cloud.resources import Resource
-from local.cloud.rules.computes import client_id_of
 from local.cloud.rules.datastores import Datastores
 from local.cloud.rules.ids import WorkspaceScope
 from local.cloud.storage.blobs import Blobs
@@ -130,8 +129,15 @@ class NodeRunner:
         fault = self._faults.find("compute", node.name, job)
         if fault is not None and fault.exit_code is not None:
             command = in_folder(folder.code, ["/bin/sh", "-c", f"echo node failure by fault; exit {fault.exit_code}"])
+        system, users = _identities(compute)
         environment = node_environment(
-            self._config, self._identity, scope, run, node.environment_variables, _client_id(compute)
+            self._config,
+            self._identity,
+            scope,
+            run,
+            node.environment_variables,
+            [*system, *users],
+            users[0].client_id if users else None,
         )
         code_number = await run_process(command, folder.log, environment, sync)
         await sync()
@@ -257,7 +263,9 @@ def _texts(values: dict[str, Any] | None) -> dict[str, str]:
     return {str(key): str(value) for key, value in (values or {}).items()}
 
 
-def _client_id(compute: Resource) -> str | None:
-    """The client id of a cluster's user-assigned identity; None for a system-assigned one."""
-    users = (compute.body.get("identity") or {}).get("userAssignedIdentities") or {}
-    return next((client_id_of(resource_id) for resource_id in users), None)
+def _identities(compute: Resource) -> tuple[list[Principal], list[Principal]]:
+    """A cluster's system-assigned identity and its user-assigned ones. ARM does not show the former's client id."""
+    identity = compute.body.get("identity") or {}
+    own = identity.get("principalId")
+    users = (identity.get("userAssignedIdentities") or {}).values()
+    return [Principal(own, own)] if own else [], [Principal(each["clientId"], each["principalId"]) for each in users]

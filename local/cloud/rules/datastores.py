@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from local.cloud.errors import BadRequestError, NotFoundError, UserError
@@ -11,7 +12,8 @@ from local.config import StackConfig
 
 DEFAULT_DATASTORE = "workspaceblobstore"
 ARTIFACT_DATASTORE = "workspaceartifactstore"
-ARTIFACT_CONTAINER = "azureml"
+# https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules
+_NAME = re.compile(r"^[a-z0-9_]{1,255}$")
 
 
 class Datastores:
@@ -25,27 +27,26 @@ class Datastores:
     def _endpoint(self) -> str:
         return f"127.0.0.1:{self._config.ports['blob']}"
 
-    def default_containers(self, scope: WorkspaceScope) -> list[str]:
-        """The blob containers that a new workspace needs."""
-        return [scope.default_container, ARTIFACT_CONTAINER]
+    def default_containers(self, scope: WorkspaceScope, *, isolated: bool) -> list[str]:
+        """The blob containers that a new workspace needs. With data isolation the artifacts have one of their own."""
+        return list(_default_containers(scope, isolated=isolated).values())
 
-    def create_defaults(self, scope: WorkspaceScope) -> None:
-        """The datastores that Azure ML makes with a workspace."""
-        blobs = {DEFAULT_DATASTORE: scope.default_container, ARTIFACT_DATASTORE: ARTIFACT_CONTAINER}
-        for name, container in blobs.items():
-            body = self._blob(container, default=name == DEFAULT_DATASTORE)
+    def create_defaults(self, scope: WorkspaceScope, *, isolated: bool, with_key: bool) -> None:
+        """The datastores that Azure ML makes with a workspace. Here they go by identity unless a key is asked for."""
+        for name, container in _default_containers(scope, isolated=isolated).items():
+            body = self._blob(container, default=name == DEFAULT_DATASTORE, with_key=with_key)
             self._store.put(scope.child(f"datastores/{name}"), body)
         shares = {"workspacefilestore": "azureml-filestore", "workspaceworkingdirectory": "code"}
         for name, share in shares.items():
             properties = {
-                **self._blob("", default=False)["properties"],
+                **self._blob("", default=False, with_key=with_key)["properties"],
                 "datastoreType": "AzureFile",
-                "fileShareName": f"{share}-{scope.guid}",
+                "fileShareName": f"{scope.guid}-{share}" if isolated else f"{share}-{scope.guid}",
             }
             del properties["containerName"]
             self._store.put(scope.child(f"datastores/{name}"), {"properties": properties})
 
-    def _blob(self, container: str, *, default: bool) -> Json:
+    def _blob(self, container: str, *, default: bool, with_key: bool) -> Json:
         return {
             "properties": {
                 "datastoreType": "AzureBlob",
@@ -53,7 +54,7 @@ class Datastores:
                 "containerName": container,
                 "endpoint": self._endpoint,
                 "protocol": "https",
-                "credentials": {"credentialsType": "None"},
+                "credentials": {"credentialsType": "AccountKey" if with_key else "None"},
                 "serviceDataAccessAuthIdentity": "WorkspaceSystemAssignedIdentity",
                 "isDefault": default,
                 "tags": {},
@@ -64,6 +65,11 @@ class Datastores:
 
     def put(self, scope: WorkspaceScope, name: str, body: Json) -> Resource:
         """Create or update. Keys and tokens in the body are dropped: the answer never carries them."""
+        if not _NAME.match(name):
+            raise UserError(
+                f"The datastore name '{name}' is invalid. "
+                "It must have 1 to 255 lowercase letters, digits and underscores."
+            )
         properties = dict(body.get("properties") or {})
         kind = properties.get("datastoreType")
         if kind not in ("AzureBlob", "AzureFile", "AzureDataLakeGen2"):
@@ -106,3 +112,10 @@ class Datastores:
         if kind != "AccountKey":
             raise UserError(f"The datastore '{name}' keeps no account key: its credentials are of type '{kind}'.")
         return {"secretsType": "AccountKey", "key": self._config.account_key}
+
+
+def _default_containers(scope: WorkspaceScope, *, isolated: bool) -> dict[str, str]:
+    """Container by datastore. The names with data isolation are those that isolated workspaces are seen to have."""
+    if isolated:
+        return {DEFAULT_DATASTORE: f"{scope.guid}-azureml-blobstore", ARTIFACT_DATASTORE: f"{scope.guid}-azureml"}
+    return {DEFAULT_DATASTORE: scope.default_container, ARTIFACT_DATASTORE: "azureml"}

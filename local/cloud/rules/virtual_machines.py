@@ -1,13 +1,16 @@
-"""The virtual machine sizes and quotas that the local region offers.
+"""The virtual machine sizes that Azure ML offers in each region.
 
 Sizes: learn.microsoft.com, "NCasT4_v3", "NC_A100_v4", "NCads_H100_v5", "Dsv3", "Fsv2" series. Fields:
-`VirtualMachineSize` and `Usage` of Microsoft.MachineLearningServices (azure-ai-ml, `_restclient/arm_ml_service`).
+`VirtualMachineSize` of Microsoft.MachineLearningServices (azure-ai-ml, `_restclient/arm_ml_service`).
+Which regions lack which sizes changes from month to month; here some lack some, so that it can be met.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+
+from local.cloud.rules.regions import Region
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,7 @@ class MachineSize:
     gpus: int
     memory: float
     disk: int
+    low_priority: bool = True
 
     def document(self) -> dict[str, Any]:
         return {
@@ -30,70 +34,44 @@ class MachineSize:
             "osVhdSizeMB": 1047552,
             "maxResourceVolumeMB": self.disk * 1024,
             "memoryGB": self.memory,
-            "lowPriorityCapable": True,
+            "lowPriorityCapable": self.low_priority,
             "premiumIO": True,
             "supportedComputeTypes": ["AmlCompute", "ComputeInstance"],
         }
 
 
-_T4 = "standardNCASv3_T4Family"
-_A100 = "standardNCADSA100v4Family"
-_H100 = "standardNCADSH100v5Family"
+DSV2, DSV3, FSV2 = "standardDSv2Family", "standardDSv3Family", "standardFSv2Family"
+T4, A100, H100 = "standardNCASv3_T4Family", "standardNCADSA100v4Family", "standardNCadsH100v5Family"
+FAMILIES = (DSV2, DSV3, FSV2, T4, A100, H100)
 
 SIZES = (
-    MachineSize("Standard_DS3_v2", "standardDSv2Family", 4, 0, 14, 28),
-    MachineSize("Standard_D4s_v3", "standardDSv3Family", 4, 0, 16, 32),
-    MachineSize("Standard_F4s_v2", "standardFSv2Family", 4, 0, 8, 32),
-    MachineSize("Standard_NC4as_T4_v3", _T4, 4, 1, 28, 180),
-    MachineSize("Standard_NC8as_T4_v3", _T4, 8, 1, 56, 360),
-    MachineSize("Standard_NC16as_T4_v3", _T4, 16, 1, 110, 360),
-    MachineSize("Standard_NC64as_T4_v3", _T4, 64, 4, 440, 2880),
-    MachineSize("Standard_NC24ads_A100_v4", _A100, 24, 1, 220, 64),
-    MachineSize("Standard_NC48ads_A100_v4", _A100, 48, 2, 440, 128),
-    MachineSize("Standard_NC96ads_A100_v4", _A100, 96, 4, 880, 256),
-    MachineSize("Standard_NC40ads_H100_v5", _H100, 40, 1, 320, 3576),
+    MachineSize("Standard_DS3_v2", DSV2, 4, 0, 14, 28),
+    MachineSize("Standard_D4s_v3", DSV3, 4, 0, 16, 32),
+    MachineSize("Standard_F4s_v2", FSV2, 4, 0, 8, 32),
+    MachineSize("Standard_NC4as_T4_v3", T4, 4, 1, 28, 180),
+    MachineSize("Standard_NC8as_T4_v3", T4, 8, 1, 56, 360),
+    MachineSize("Standard_NC16as_T4_v3", T4, 16, 1, 110, 360),
+    MachineSize("Standard_NC64as_T4_v3", T4, 64, 4, 440, 2880),
+    MachineSize("Standard_NC24ads_A100_v4", A100, 24, 1, 220, 64),
+    MachineSize("Standard_NC48ads_A100_v4", A100, 48, 2, 440, 128),
+    MachineSize("Standard_NC96ads_A100_v4", A100, 96, 4, 880, 256),
+    MachineSize("Standard_NC40ads_H100_v5", H100, 40, 1, 320, 3576, low_priority=False),
 )
 
-QUOTAS = {
-    "standardDSv2Family": 100,
-    "standardDSv3Family": 100,
-    "standardFSv2Family": 100,
-    _T4: 64,
-    _A100: 24,
-    # No quota, as in a fresh subscription: what refuses for lack of quota can be seen locally too.
-    _H100: 0,
+_MISSING = {
+    "northeurope": {A100, H100},
+    "swedencentral": {T4},
+    "francecentral": {H100},
+    "germanywestcentral": {A100},
+    "southcentralus": {FSV2},
 }
 
 
-def find_size(name: str) -> MachineSize | None:
+def sizes_in(region: Region) -> list[MachineSize]:
+    """The sizes that a region offers."""
+    return [size for size in SIZES if size.family not in _MISSING.get(region.name, ())]
+
+
+def find_size(region: Region, name: str) -> MachineSize | None:
     """The size of that name, in any case; None when the region does not offer it."""
-    return next((size for size in SIZES if size.name.lower() == name.lower()), None)
-
-
-def usages(subscription: str, location: str, clusters: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Quota and use for each family, in vCPUs. `clusters` are the properties of AmlCompute resources."""
-    used = dict.fromkeys(QUOTAS, 0)
-    for cluster in clusters:
-        inner = cluster.get("properties") or {}
-        size = find_size(str(inner.get("vmSize", "")))
-        if size is not None:
-            nodes = int((inner.get("scaleSettings") or {}).get("minNodeCount") or 0)
-            used[size.family] += size.cores * nodes
-    prefix = f"/subscriptions/{subscription}/providers/Microsoft.MachineLearningServices/locations/{location}/usages"
-    return [
-        {
-            "id": f"{prefix}/{family}",
-            "type": "Microsoft.MachineLearningServices/usages",
-            "amlWorkspaceLocation": location,
-            "unit": "Count",
-            "currentValue": used[family],
-            "limit": limit,
-            "name": {"value": family, "localizedValue": f"{_label(family)} Cluster Dedicated vCPUs"},
-        }
-        for family, limit in QUOTAS.items()
-    ]
-
-
-def _label(family: str) -> str:
-    """`standardNCASv3_T4Family` → `Standard NCASv3_T4 Family`."""
-    return f"Standard {family.removeprefix('standard').removesuffix('Family')} Family"
+    return next((size for size in sizes_in(region) if size.name.lower() == name.lower()), None)

@@ -1,17 +1,23 @@
-"""Workspaces: made by the ARM template deployment that the SDK sends, or by a plain PUT."""
+"""Workspaces: what may be made, what is made with them, and what is left when they are deleted."""
 
 from __future__ import annotations
 
+import re
 import time
-import uuid
 from typing import Any, Protocol
 
-from local.cloud.clock import duration_text, utc_text
-from local.cloud.errors import BadRequestError
+from local.cloud.errors import BadRequestError, ConflictError
 from local.cloud.resources import Json, Resource, ResourceStore
 from local.cloud.rules.datastores import Datastores
-from local.cloud.rules.ids import GroupScope, WorkspaceScope
+from local.cloud.rules.identities import answered_identity
+from local.cloud.rules.ids import ML_PROVIDER, GroupScope, WorkspaceScope
+from local.cloud.rules.regions import region_name, require_region
 from local.config import StackConfig
+
+# azure-rest-api-specs, Microsoft.MachineLearningServices, parameter `workspaceName`.
+_NAME = re.compile(r"^[a-zA-Z0-9][a-zA-Z0-9_-]{2,32}$")
+# https://learn.microsoft.com/azure/machine-learning/concept-soft-delete
+SOFT_DELETED_SECONDS = 14 * 24 * 3600
 
 
 class Containers(Protocol):
@@ -21,7 +27,7 @@ class Containers(Protocol):
 
 
 class Workspaces:
-    """Creates workspaces with their datastores and containers."""
+    """Creates, changes and deletes workspaces with their datastores and containers."""
 
     def __init__(
         self, store: ResourceStore, datastores: Datastores, containers: Containers, config: StackConfig
@@ -31,78 +37,60 @@ class Workspaces:
         self._containers = containers
         self._config = config
 
-    async def deploy(self, scope: GroupScope, deployment: str, body: Json) -> Resource:
-        """Carry out the one template that azure-ai-ml deploys: `workspace_base.json`.
-
-        Raises BadRequestError for any other template, and for a workspace on a storage account that does not exist.
+    def check(self, scope: WorkspaceScope, body: Json) -> None:
+        """Raises BadRequestError for a bad name, an unknown region, a storage account that does not exist, or a name
+        that a soft-deleted workspace holds; ConflictError for a workspace that exists in another region.
         """
-        properties = body.get("properties") or {}
-        parameters = {name: (value or {}).get("value") for name, value in (properties.get("parameters") or {}).items()}
-        types = [resource.get("type") for resource in (properties.get("template") or {}).get("resources", [])]
-        name = parameters.get("workspaceName")
-        if "Microsoft.MachineLearningServices/workspaces" not in types or not name:
+        if not _NAME.match(scope.workspace):
             raise BadRequestError(
-                "The local cloud deploys only the workspace template of azure-ai-ml.", code="InvalidTemplateDeployment"
+                f"The workspace name '{scope.workspace}' is invalid. It must have 3 to 33 characters, which are "
+                "letters, digits, hyphens and underscores, and start with a letter or a digit.",
+                code="InvalidWorkspaceName",
             )
-        started = time.time()
-        workspace = WorkspaceScope(scope.subscription, scope.group, name)
-        await self.create(workspace, _body_from_parameters(scope, parameters))
-        operation = {
-            "operationId": uuid.uuid4().hex.upper()[:16],
-            "properties": {
-                "provisioningOperation": "Create",
-                "provisioningState": "Succeeded",
-                "timestamp": utc_text(time.time()),
-                "duration": duration_text(time.time() - started),
-                "statusCode": "OK",
-                "targetResource": {
-                    "id": workspace.id,
-                    "resourceType": "Microsoft.MachineLearningServices/workspaces",
-                    "resourceName": name,
-                },
-            },
-        }
-        kept = {
-            "provisioningState": "Succeeded",
-            "mode": "Incremental",
-            "timestamp": utc_text(time.time()),
-            "duration": duration_text(time.time() - started),
-            "correlationId": str(uuid.uuid4()),
-            "parameters": properties.get("parameters"),
-            "outputResources": [{"id": workspace.id}],
-        }
-        return self._store.put(
-            scope.provider(f"Microsoft.Resources/deployments/{deployment}"),
-            {"properties": kept, "operations": [operation]},
-        )
-
-    async def create(self, scope: WorkspaceScope, body: Json) -> Resource:
-        """Create or replace a workspace; its datastores and containers exist when this returns."""
-        properties = dict(body.get("properties") or {})
-        account = str(properties.get("storageAccount") or "").rsplit("/", 1)[-1]
+        region = require_region(self._location(body), f"{ML_PROVIDER}/workspaces")
+        existing = self._store.find(scope.id)
+        if existing is None:
+            self._require_not_soft_deleted(scope)
+        elif region_name(existing.body["location"]) != region.name:
+            raise ConflictError(
+                f"The resource '{scope.workspace}' already exists in location '{existing.body['location']}' in "
+                f"resource group '{scope.group}'. A resource with the same name cannot be created in location "
+                f"'{region.name}'. Please select a new resource name.",
+                code="InvalidResourceLocation",
+            )
+        account = str((body.get("properties") or {}).get("storageAccount") or "").rsplit("/", 1)[-1]
         if account != self._config.account_name:
             raise BadRequestError(
                 f"The storage account '{account}' does not exist; the local cloud has '{self._config.account_name}'.",
                 code="ValidationError",
             )
-        await self._containers.ensure(self._datastores.default_containers(scope))
+
+    async def create(self, scope: WorkspaceScope, body: Json) -> Resource:
+        """Create or replace a workspace; its datastores and containers exist when this returns. Raises as `check`."""
+        self.check(scope, body)
+        existing = self._store.find(scope.id)
+        properties = dict(body.get("properties") or {})
+        if existing is not None:
+            # "The enableDataIsolation flag can only be set at the workspace creation phase and can't be updated."
+            properties["enableDataIsolation"] = bool(existing.properties.get("enableDataIsolation"))
+        isolated = bool(properties.get("enableDataIsolation"))
+        await self._containers.ensure(self._datastores.default_containers(scope, isolated=isolated))
         properties.update(self._answered(scope))
-        identity = dict(body.get("identity") or {"type": "SystemAssigned"})
-        identity.update(principalId=scope.guid, tenantId=self._config.tenant_id)
-        is_new = self._store.find(scope.id) is None
         resource = self._store.put(
             scope.id,
             {
-                "location": body.get("location") or self._config.location,
+                "location": region_name(self._location(body)),
                 "tags": body.get("tags") or {},
                 "kind": body.get("kind") or "Default",
                 "sku": body.get("sku") or {"name": "Basic", "tier": "Basic"},
-                "identity": identity,
+                "identity": self._identity(scope, body.get("identity") or {}),
                 "properties": properties,
             },
         )
-        if is_new:
-            self._datastores.create_defaults(scope)
+        if existing is None:
+            self._datastores.create_defaults(
+                scope, isolated=isolated, with_key=properties.get("systemDatastoresAuthMode") == "accessKey"
+            )
         return resource
 
     def update(self, scope: WorkspaceScope, patch: Json) -> Resource:
@@ -112,10 +100,46 @@ class Workspaces:
         if patch.get("tags") is not None:
             body["tags"] = patch["tags"]
         if patch.get("identity") is not None:
-            body["identity"] = {**body["identity"], **patch["identity"]}
+            body["identity"] = self._identity(scope, {**body["identity"], **patch["identity"]})
         changed = {name: value for name, value in (patch.get("properties") or {}).items() if value is not None}
+        changed.pop("enableDataIsolation", None)
         body["properties"] = {**resource.properties, **changed, **self._answered(scope)}
         return self._store.put(scope.id, body)
+
+    def delete(self, scope: WorkspaceScope, *, permanently: bool) -> None:
+        """Delete a workspace with all that is in it. Unless permanently, its name is held for two weeks."""
+        existed = self._store.delete(scope.id)
+        if permanently:
+            self._store.delete(_soft_deleted_id(scope))
+        elif existed:
+            self._store.put(_soft_deleted_id(scope), {"properties": {"deleted": time.time()}})
+
+    def exists(self, scope: WorkspaceScope) -> bool:
+        """Whether there is a workspace, or one that is soft-deleted."""
+        return any(self._store.find(each) is not None for each in (scope.id, _soft_deleted_id(scope)))
+
+    def current(self, resource: Resource) -> Json:
+        """A workspace's document with this start's URLs."""
+        document = resource.document()
+        document["properties"] = {**resource.properties, **self._answered(WorkspaceScope.of(resource.id))}
+        return document
+
+    def _location(self, body: Json) -> str:
+        return str(body.get("location") or self._config.location)
+
+    def _require_not_soft_deleted(self, scope: WorkspaceScope) -> None:
+        held = self._store.find(_soft_deleted_id(scope))
+        if held is not None and time.time() < held.properties["deleted"] + SOFT_DELETED_SECONDS:
+            raise BadRequestError(
+                "Soft-deleted workspace exists. Please purge or recover it. https://aka.ms/wsoftdelete"
+            )
+
+    def _identity(self, scope: WorkspaceScope, given: Json) -> Json:
+        kind = given.get("type") or "SystemAssigned"
+        answered = answered_identity({**given, "type": kind}, scope.id, self._config.tenant_id)
+        if "principalId" in answered:
+            answered["principalId"] = scope.guid
+        return answered
 
     def _answered(self, scope: WorkspaceScope) -> dict[str, Any]:
         """The properties that the service sets; ports may differ from one start of the stack to the next."""
@@ -126,39 +150,7 @@ class Workspaces:
             "mlFlowTrackingUri": f"azureml:{self._config.arm_url}/mlflow/v1.0{scope.id}",
         }
 
-    def current(self, resource: Resource) -> Json:
-        """A workspace's document with this start's URLs."""
-        document = resource.document()
-        document["properties"] = {**resource.properties, **self._answered(WorkspaceScope.of(resource.id))}
-        return document
 
-
-def _body_from_parameters(scope: GroupScope, parameters: dict[str, Any]) -> Json:
-    """What the template would PUT, from its parameters (azure-ai-ml, `arm_templates/workspace_base.json`)."""
-
-    def resource(kind: str, name: str, prefix: str) -> str:
-        group = parameters.get(f"{prefix}ResourceGroupName") or scope.group
-        subscription = parameters.get(f"{prefix}SubscriptionId") or scope.subscription
-        return GroupScope(subscription, group).provider(f"{kind}/{name}")
-
-    return {
-        "location": parameters.get("location"),
-        "tags": parameters.get("tagValues") or {},
-        "kind": str(parameters.get("kind") or "default").capitalize(),
-        "identity": parameters.get("identity"),
-        "properties": {
-            "friendlyName": parameters.get("friendlyName"),
-            "description": parameters.get("description"),
-            "storageAccount": resource(
-                "Microsoft.Storage/storageAccounts", str(parameters.get("storageAccountName")), "storageAccount"
-            ),
-            "keyVault": resource("Microsoft.KeyVault/vaults", str(parameters.get("keyVaultName")), "keyVault"),
-            "applicationInsights": resource(
-                "Microsoft.Insights/components",
-                str(parameters.get("applicationInsightsName")),
-                "applicationInsights",
-            ),
-            "publicNetworkAccess": parameters.get("publicNetworkAccess") or "Enabled",
-            "hbiWorkspace": str(parameters.get("confidential_data")).lower() == "true",
-        },
-    }
+def _soft_deleted_id(scope: WorkspaceScope) -> str:
+    group = GroupScope(scope.subscription, scope.group)
+    return group.provider(f"{ML_PROVIDER}/softDeletedWorkspaces/{scope.workspace}")

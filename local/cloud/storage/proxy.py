@@ -17,12 +17,14 @@ from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_ac
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
+from local.cloud.access.storage import StorageAccess
 from local.cloud.eventgrid.events import EventLog
 from local.cloud.faults import Fault, Faults
 from local.cloud.storage import events
 from local.cloud.storage.blobs import PLATFORM_AGENT
 from local.cloud.storage.counts import OperationCounts
 from local.cloud.storage.operations import StorageRequest, classify
+from local.cloud.storage.refusals import storage_error
 from local.config import StackConfig
 
 # RFC 9110, 7.6.1, and Expect, which this server has answered itself.
@@ -55,12 +57,19 @@ class StorageProxy:
     """The handlers for the three services, and their connections to Azurite."""
 
     def __init__(
-        self, config: StackConfig, log: EventLog, counts: OperationCounts, faults: Faults, account_id: str
+        self,
+        config: StackConfig,
+        log: EventLog,
+        counts: OperationCounts,
+        faults: Faults,
+        access: StorageAccess,
+        account_id: str,
     ) -> None:
         self._config = config
         self._log = log
         self._counts = counts
         self._faults = faults
+        self._access = access
         self._account_id = account_id
         self._blob_endpoint = config.storage_url("blob").rsplit("/", 1)[0]
         context = ssl.create_default_context(cafile=str(config.certificate))
@@ -98,6 +107,9 @@ class StorageProxy:
         fault = None if platform else self._faults.find(service, operation.operation, raw_path.partition("?")[0])
         if fault is not None and (answer := await _fail(request, fault)) is not None:
             return answer
+        refused = self._access.refusal(operation, request.method, headers.get("authorization"))
+        if refused is not None:
+            return storage_error(service, refused)
         url = URL(f"https://127.0.0.1:{self._config.ports[f'azurite_{service}']}{raw_path}", encoded=True)
         body = await _body(request)
         try:

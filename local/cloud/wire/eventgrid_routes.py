@@ -1,123 +1,126 @@
-"""System topics and event subscriptions."""
+"""System and custom topics of Event Grid, and publishing to the custom ones."""
 
 from __future__ import annotations
 
-from local.cloud.eventgrid.subscriptions import Subscriptions, public_document
-from local.cloud.resources import ResourceStore
-from local.cloud.wire.http import Json, Reply, Request, Route
+from collections.abc import Callable
+
+from local.cloud.errors import AuthenticationFailedError
+from local.cloud.eventgrid.events import CUSTOM_TYPE, SYSTEM_TYPE
+from local.cloud.eventgrid.subscriptions import Subscriptions
+from local.cloud.eventgrid.topics import Topics
+from local.cloud.resources import Resource, ResourceStore
+from local.cloud.rules.providers import Providers
+from local.cloud.wire.event_subscription_routes import PROVIDER, event_subscription_routes
+from local.cloud.wire.http import Guard, Reply, Request, Route
 from local.cloud.wire.lists import list_reply
 from local.cloud.wire.operations import Operations
 from local.cloud.wire.workspace_routes import GROUP
 from local.config import StackConfig
 
-PROVIDER = "Microsoft.EventGrid"
-TOPICS = f"{GROUP}/providers/{PROVIDER}/systemTopics"
+PUBLISH = "/eventgrid/topics/{topic}/api/events"
 
 
 def eventgrid_routes(
-    store: ResourceStore, subscriptions: Subscriptions, operations: Operations, config: StackConfig
+    store: ResourceStore,
+    topics: Topics,
+    subscriptions: Subscriptions,
+    providers: Providers,
+    operations: Operations,
+    config: StackConfig,
 ) -> list[Route]:
-    """Subscriptions are made in the background, since their endpoint is asked first; clients poll the operation."""
-    base = config.arm_url
+    """The management plane."""
 
-    def topic_id(request: Request) -> str:
-        return subscriptions.topic_id(request.group, request.params["topic"])
+    async def put_system(request: Request) -> Reply:
+        providers.require(request.params["subscription"], PROVIDER)
+        is_new = store.find(request.group.provider(f"{SYSTEM_TYPE}/{request.params['topic']}")) is None
+        topic = topics.put_system(request.group, request.params["topic"], request.document)
+        return Reply(topics.document(topic), 201 if is_new else 200)
 
-    def subscription_id(request: Request) -> str:
-        return f"{topic_id(request)}/eventSubscriptions/{request.params['name']}"
+    async def put_custom(request: Request) -> Reply:
+        providers.require(request.params["subscription"], PROVIDER)
+        topic = topics.put_custom(request.group, request.params["topic"], request.document)
+        return Reply(topics.document(topic), 201)
 
-    async def put_topic(request: Request) -> Reply:
-        is_new = store.find(topic_id(request)) is None
-        resource = subscriptions.put_topic(request.group, request.params["topic"], request.document)
-        return Reply(resource.document(), 201 if is_new else 200)
+    async def list_keys(request: Request) -> Reply:
+        return Reply(topics.keys(store.get(request.group.provider(f"{CUSTOM_TYPE}/{request.params['topic']}"))))
 
-    async def patch_topic(request: Request) -> Reply:
-        return Reply(subscriptions.patch_topic(request.group, request.params["topic"], request.document).document())
+    def common(topic_type: str, sdk: str) -> list[Route]:
+        """What topics of both kinds have."""
 
-    async def get_topic(request: Request) -> Reply:
-        return Reply(store.get(topic_id(request)).document())
+        def topic_id(request: Request) -> str:
+            return request.group.provider(f"{topic_type}/{request.params['topic']}")
 
-    async def list_topics(request: Request) -> Reply:
-        found = store.children(request.group.provider(f"{PROVIDER}/systemTopics"))
-        return list_reply(request, base, [resource.document() for resource in found])
+        def documents(request: Request, found: list[Resource]) -> Reply:
+            return list_reply(request, config.arm_url, [topics.document(topic) for topic in found])
 
-    async def list_topics_in_subscription(request: Request) -> Reply:
-        below = store.below(f"/subscriptions/{request.params['subscription']}")
-        wanted = f"{PROVIDER}/systemTopics".lower()
-        return list_reply(request, base, [r.document() for r in below if r.type.lower() == wanted])
+        async def get(request: Request) -> Reply:
+            return Reply(topics.document(store.get(topic_id(request))))
 
-    async def delete_topic(request: Request) -> Reply:
-        return Reply(status=200 if subscriptions.delete(topic_id(request)) else 204)
+        async def patch(request: Request) -> Reply:
+            return Reply(topics.document(topics.patch(topic_id(request), request.document)))
 
-    async def put(request: Request) -> Reply:
-        store.get(topic_id(request))
-        work = subscriptions.put(request.group, request.params["topic"], request.params["name"], request.document)
-        return _accepted(request, work_headers=operations.start(request.params["subscription"], PROVIDER, work))
+        async def list_in_group(request: Request) -> Reply:
+            return documents(request, store.children(request.group.provider(topic_type)))
 
-    async def patch(request: Request) -> Reply:
-        store.get(subscription_id(request))
-        work = subscriptions.patch(request.group, request.params["topic"], request.params["name"], request.document)
-        return _accepted(request, work_headers=operations.start(request.params["subscription"], PROVIDER, work))
+        async def list_in_subscription(request: Request) -> Reply:
+            below = store.below(f"/subscriptions/{request.params['subscription']}")
+            return documents(request, [topic for topic in below if topic.type.lower() == topic_type.lower()])
 
-    def _accepted(request: Request, work_headers: dict[str, str]) -> Reply:
-        properties = {**(request.document.get("properties") or {}), "provisioningState": "Creating"}
-        body: Json = {
-            "id": subscription_id(request),
-            "name": request.params["name"],
-            "type": f"{PROVIDER}/systemTopics/eventSubscriptions",
-            "properties": properties,
-        }
-        return Reply(body, 201, work_headers)
+        async def delete(request: Request) -> Reply:
+            if store.find(topic_id(request)) is None:
+                return Reply(status=204)
 
-    async def get(request: Request) -> Reply:
-        return Reply(public_document(store.get(subscription_id(request))))
+            async def work() -> None:
+                topics.delete(topic_id(request))
 
-    async def list_subscriptions(request: Request) -> Reply:
-        found = store.children(f"{store.get(topic_id(request)).id}/eventSubscriptions")
-        return list_reply(request, base, [public_document(resource) for resource in found])
+            return Reply(status=202, headers=operations.start(request, PROVIDER, topic_id(request), work))
 
-    async def delete(request: Request) -> Reply:
-        return Reply(status=200 if subscriptions.delete(subscription_id(request)) else 204)
+        in_group = f"{GROUP}/providers/{topic_type}"
+        in_subscription = f"/subscriptions/{{subscription}}/providers/{topic_type}"
+        topic = f"{in_group}/{{topic}}"
+        own = f"azure-mgmt-eventgrid {sdk}"
+        return [
+            Route("GET", topic, get, "topic", f"{own}s.get"),
+            Route("PATCH", topic, patch, "tags, identity and properties of a topic", f"{own}s.begin_update"),
+            Route("GET", in_group, list_in_group, "topics of a group", f"{own}s.list_by_resource_group"),
+            Route("GET", in_subscription, list_in_subscription, "of a subscription", f"{own}s.list_by_subscription"),
+            Route("DELETE", topic, delete, "delete a topic and its subscriptions", f"{own}s.begin_delete"),
+            *event_subscription_routes(
+                topic_type, f"{own}_event_subscriptions", store, subscriptions, operations, config
+            ),
+        ]
 
-    async def full_url(request: Request) -> Reply:
-        return Reply({"endpointUrl": subscriptions.full_url(store.get(subscription_id(request)))})
-
-    async def delivery_attributes(request: Request) -> Reply:
-        store.get(subscription_id(request))
-        return Reply({"value": []})
-
-    topic = f"{TOPICS}/{{topic}}"
-    subscription = f"{topic}/eventSubscriptions/{{name}}"
-    topics_sdk = "azure-mgmt-eventgrid system_topics"
-    sdk = "azure-mgmt-eventgrid system_topic_event_subscriptions"
-    status = (
-        f"/subscriptions/{{subscription}}/providers/{PROVIDER}/locations/{{location}}/operationsStatus/{{operation}}"
-    )
+    system, custom = (f"{GROUP}/providers/{kind}/{{topic}}" for kind in (SYSTEM_TYPE, CUSTOM_TYPE))
+    sdk = "azure-mgmt-eventgrid"
     return [
-        Route("PUT", topic, put_topic, "create or update a system topic", f"{topics_sdk}.begin_create_or_update"),
-        Route("PATCH", topic, patch_topic, "tags and identity of a system topic", f"{topics_sdk}.begin_update"),
-        Route("GET", topic, get_topic, "system topic", f"{topics_sdk}.get"),
-        Route("GET", TOPICS, list_topics, "system topics of a group", f"{topics_sdk}.list_by_resource_group"),
-        Route(
-            "GET",
-            f"/subscriptions/{{subscription}}/providers/{PROVIDER}/systemTopics",
-            list_topics_in_subscription,
-            "system topics of a subscription",
-            f"{topics_sdk}.list_by_subscription",
-        ),
-        Route("DELETE", topic, delete_topic, "delete a topic and its subscriptions", f"{topics_sdk}.begin_delete"),
-        Route("PUT", subscription, put, "create a subscription after its handshake", f"{sdk}.begin_create_or_update"),
-        Route("PATCH", subscription, patch, "change a subscription", f"{sdk}.begin_update"),
-        Route("GET", subscription, get, "subscription", f"{sdk}.get"),
-        Route("GET", f"{topic}/eventSubscriptions", list_subscriptions, "subscriptions", f"{sdk}.list_by_system_topic"),
-        Route("DELETE", subscription, delete, "delete a subscription", f"{sdk}.begin_delete"),
-        Route("POST", f"{subscription}/getFullUrl", full_url, "a webhook's URL with its key", f"{sdk}.get_full_url"),
-        Route(
-            "POST",
-            f"{subscription}/getDeliveryAttributes",
-            delivery_attributes,
-            "delivery attributes (none)",
-            f"{sdk}.get_delivery_attributes",
-        ),
-        Route("GET", status, operations.get, "state of a long-running operation", "azure-core polling"),
+        Route("PUT", system, put_system, "create or update a system topic", f"{sdk} system_topics"),
+        *common(SYSTEM_TYPE, "system_topic"),
+        Route("PUT", custom, put_custom, "create or update a custom topic", f"{sdk} topics"),
+        Route("POST", f"{custom}/listKeys", list_keys, "keys of a custom topic", f"{sdk} topics"),
+        *common(CUSTOM_TYPE, "topic"),
+        *operations.routes(PROVIDER),
     ]
+
+
+def publishing_routes(topics: Topics) -> list[Route]:
+    """The data plane: https://learn.microsoft.com/azure/event-grid/post-to-custom-topic"""
+
+    async def publish(request: Request) -> Reply:
+        topic = topics.custom(request.params["topic"])
+        topics.publish(topic, request.headers.get("content-type", ""), request.body)
+        return Reply(status=200)
+
+    return [Route("POST", PUBLISH, publish, "publish events to a custom topic", "azure-eventgrid send")]
+
+
+def publishing_guard(topics: Topics, require_token: Callable[[str | None], object]) -> Guard:
+    """Lets pass who has a token of Event Grid's audience, or one of the topic's keys."""
+
+    def guard(request: Request) -> None:
+        key = request.headers.get("aeg-sas-key")
+        if key is None:
+            require_token(request.headers.get("authorization"))
+        elif not topics.is_key(topics.custom(request.params["topic"]), key):
+            raise AuthenticationFailedError("The request's aeg-sas-key is not one of the topic's, or keys are off.")
+
+    return guard

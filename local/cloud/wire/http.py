@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
 
 from local.cloud.errors import BadRequestError, CloudError, NotImplementedByLocalCloudError
-from local.cloud.faults import Faults
+from local.cloud.faults import Fault, Faults
 from local.cloud.rules.ids import GroupScope, WorkspaceScope
 
 logger = logging.getLogger(__name__)
@@ -92,19 +94,20 @@ class RouteGroup:
 
 
 def build_application(groups: Sequence[RouteGroup], faults: Faults) -> web.Application:
-    """The server of all routes. Unknown operations are answered 501, errors as `{"error": {"code", "message"}}`."""
+    """The server of all routes. Unknown operations are answered 501, errors as `{"error": {"code", "message", …}}`."""
     table = [(route.pattern, route, group) for group in groups for route in group.routes]
 
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
             return await _dispatch(request, table, faults)
         except CloudError as error:
-            return _error(error.status, error.code, error.message)
+            return _error(error.status, error.document())
         except (ConnectionResetError, web.HTTPException):
             raise
         except Exception as error:
             logger.exception("%s %s broke", request.method, request.path)
-            return _error(500, "InternalServerError", f"The local cloud broke: {type(error).__name__}: {error}")
+            message = f"The local cloud broke: {type(error).__name__}: {error}"
+            return _error(500, {"code": "InternalServerError", "message": message})
 
     application = web.Application(client_max_size=MAX_BODY_BYTES)
     application.router.add_route("*", "/{tail:.*}", handle)
@@ -122,16 +125,32 @@ async def _dispatch(
             continue
         bare = Request(request.method, request.path, match.groupdict(), query, headers, None)
         group.guard(bare)
-        fault = faults.find("arm", request.method, request.path)
-        if fault is not None and fault.status is not None:
-            return _error(fault.status, "Fault", "fault injected by the local cloud", retry_after=fault.retry_after)
+        fault = faults.find("arm", request.method, request.path) or Fault()
+        if not fault.after and (answer := await _faulty(request, fault)) is not None:
+            return answer
         body = _decode(await request.read())
         reply = await route.handler(Request(bare.method, bare.path, bare.params, query, headers, body))
+        if fault.after and (answer := await _faulty(request, fault)) is not None:
+            return answer
         return _encode(reply)
     raise NotImplementedByLocalCloudError(
         f"{request.method} {request.path} (api-version {query.get('api-version', 'none')}): "
         "the local cloud does not know this operation"
     )
+
+
+async def _faulty(request: web.Request, fault: Fault) -> web.Response | None:
+    """Carry out a fault; None lets the request, or its own answer, pass (after the delay)."""
+    if fault.delay:
+        await asyncio.sleep(fault.delay)
+    if fault.reset:
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionResetError("fault: connection reset")
+    if fault.status is None:
+        return None
+    code = fault.error or HTTPStatus(fault.status).phrase.replace(" ", "")
+    return _error(fault.status, {"code": code, "message": "fault injected by the local cloud"}, fault.retry_after)
 
 
 def _decode(raw: bytes) -> Any:
@@ -152,8 +171,8 @@ def _encode(reply: Reply) -> web.Response:
     return web.json_response(reply.body, status=reply.status, headers=headers)
 
 
-def _error(status: int, code: str, message: str, retry_after: float | None = None) -> web.Response:
-    headers = {"x-ms-request-id": str(uuid.uuid4()), "x-ms-error-code": code}
+def _error(status: int, error: Json, retry_after: float | None = None) -> web.Response:
+    headers = {"x-ms-request-id": str(uuid.uuid4()), "x-ms-error-code": str(error["code"])}
     if retry_after is not None:
         headers["Retry-After"] = f"{retry_after:g}"
-    return web.json_response({"error": {"code": code, "message": message}}, status=status, headers=headers)
+    return web.json_response({"error": error}, status=status, headers=headers)

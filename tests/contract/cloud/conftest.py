@@ -20,13 +20,16 @@ with warnings.catch_warnings():
     from azure.ai.ml.entities import AmlCompute, Data, IdentityConfiguration, Workspace
 from azure.identity import DefaultAzureCredential
 from azure.mgmt.eventgrid import EventGridManagementClient
+from azure.mgmt.machinelearningservices import MachineLearningServicesMgmtClient
 from azure.storage.blob import BlobServiceClient, ContainerClient
 
 from local.cloud.certificate import ensure_certificate
 from local.config import StackConfig
 from local.processes import start_guarded, stop
 from local.stack import azurite_command, cloud_command, connects
+from tests.contract.cloud.arm import Arm
 from tests.contract.cloud.recorder import Recorder, await_true
+from tests.contract.cloud.roles import Owner, give
 
 ROOT = Path(__file__).resolve().parents[3]
 CODE = Path(__file__).parent / "node_code"
@@ -160,7 +163,7 @@ def ml(stack: RunningStack, credential: DefaultAzureCredential) -> MLClient:
             tags={"application": "labelloop"},
         )
     ).result()
-    client.compute.begin_create_or_update(
+    cluster = client.compute.begin_create_or_update(
         AmlCompute(
             name="gpu-cluster",
             size="Standard_NC4as_T4_v3",
@@ -170,6 +173,11 @@ def ml(stack: RunningStack, credential: DefaultAzureCredential) -> MLClient:
             identity=IdentityConfiguration(type="system_assigned"),
         )
     ).result()
+    for role, scope in (
+        ("AzureML Data Scientist", f"Microsoft.MachineLearningServices/workspaces/{config.workspace_name}"),
+        ("Storage Blob Data Contributor", f"Microsoft.Storage/storageAccounts/{config.account_name}"),
+    ):
+        give(config, cluster.identity.principal_id, role, f"{providers}/{scope}")
     return client
 
 
@@ -201,6 +209,25 @@ def event_grid(stack: RunningStack, credential: DefaultAzureCredential) -> Itera
     scopes = [f"{config.arm_url}/.default"]
     with EventGridManagementClient(
         credential, config.subscription_id, base_url=config.arm_url, credential_scopes=scopes
+    ) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def arm(config: StackConfig) -> Arm:
+    """Azure Resource Manager without an SDK, for the owner of the subscription."""
+    return Arm(config)
+
+
+@pytest.fixture(scope="session")
+def management(stack: RunningStack) -> Iterator[MachineLearningServicesMgmtClient]:
+    """The management SDK of Azure ML, for the owner of the subscription."""
+    config = stack.config
+    with MachineLearningServicesMgmtClient(
+        Owner(config),
+        config.subscription_id,
+        base_url=config.arm_url,
+        credential_scopes=[f"{config.arm_url}/.default"],
     ) as client:
         yield client
 

@@ -33,6 +33,15 @@ class Recorder:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
+            def do_OPTIONS(self) -> None:
+                query = {k: v[0] for k, v in parse_qs(urlsplit(self.path).query).items()}
+                self.send_response(200)
+                allowed = recorder.allowed_origin(query, self.headers["WebHook-Request-Origin"])
+                if allowed:
+                    self.send_header("WebHook-Allowed-Origin", allowed)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
             def do_POST(self) -> None:
                 query = {k: v[0] for k, v in parse_qs(urlsplit(self.path).query).items()}
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -48,6 +57,12 @@ class Recorder:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
 
+    def allowed_origin(self, query: dict[str, str], origin: str) -> str | None:
+        """The handshake of CloudEvents."""
+        with self._lock:
+            self.handshakes.append({**query, "origin": origin})
+        return None if query.get("functionName", "").startswith("refuses") else origin
+
     def take(self, query: dict[str, str], headers: dict[str, str], body: Any) -> tuple[int, Any]:
         function = query.get("functionName", "")
         headers = {name.lower(): value for name, value in headers.items()}
@@ -61,9 +76,8 @@ class Recorder:
                 return 200, {"validationResponse": body[0]["data"]["validationCode"]}
             statuses = self.statuses.get(function, [])
             status = statuses.pop(0) if statuses else 200
-            self._received.append(
-                (function, body[0], {**headers, "code": query.get("code", ""), "status": str(status)})
-            )
+            event = body[0] if isinstance(body, list) else body
+            self._received.append((function, event, {**headers, "code": query.get("code", ""), "status": str(status)}))
             return status, {}
 
     def events(self, function: str, subject: str = "") -> list[dict[str, Any]]:

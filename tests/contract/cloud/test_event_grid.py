@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,15 +13,19 @@ from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.mgmt.eventgrid import EventGridManagementClient
 from azure.mgmt.eventgrid.models import (
     AzureFunctionEventSubscriptionDestination,
+    DeadLetterWithResourceIdentity,
     EventSubscription,
     EventSubscriptionFilter,
+    EventSubscriptionIdentity,
     EventSubscriptionUpdateParameters,
+    IdentityInfo,
     NumberGreaterThanAdvancedFilter,
     NumberLessThanOrEqualsAdvancedFilter,
     RetryPolicy,
     StorageBlobDeadLetterDestination,
     StringInAdvancedFilter,
     SystemTopic,
+    SystemTopicUpdateParameters,
     WebHookEventSubscriptionDestination,
 )
 from azure.storage.blob import BlobBlock, BlobServiceClient, ContainerClient
@@ -29,6 +34,7 @@ from local.config import StackConfig
 from tests.contract.cloud.conftest import RunningStack
 from tests.contract.cloud.pipelines import await_end, one_node
 from tests.contract.cloud.recorder import Recorder, await_true
+from tests.contract.cloud.roles import give
 
 Unique = Callable[[str], str]
 
@@ -202,7 +208,7 @@ def test_what_cannot_be_delivered_is_refused(grid: Grid, config: StackConfig) ->
     with pytest.raises(ResourceNotFoundError, match="nothing"):
         grid.subscribe("bad", grid.function("f"), topic="nothing")
     source = f"{grid.providers}/Microsoft.Storage/storageAccounts/{config.account_name}"
-    with pytest.raises(HttpResponseError, match="only one is allowed"):
+    with pytest.raises(HttpResponseError, match=r"existing tracked system topic .* Only one .* allowed per source"):
         grid.topic("second", source, "Microsoft.Storage.StorageAccounts")
 
 
@@ -251,7 +257,7 @@ def test_an_undeliverable_event_becomes_a_dead_letter(
     box.upload_blob(f"{name}/a", b"")
     await_true(lambda: list(letters.list_blob_names()), "dead letter")
     (path,) = letters.list_blob_names()
-    assert path.startswith(f"storage/{name.upper()}/")
+    assert re.fullmatch(rf"storage/{name.upper()}/\d{{4}}/\d+/\d+/\d+/[0-9a-f-]{{36}}\.json", path)
     (letter,) = json.loads(letters.download_blob(path).readall())
     assert letter["deadLetterReason"] == reason
     assert letter["deliveryAttempts"] == len(statuses)
@@ -309,3 +315,114 @@ def test_events_can_be_lost_repeated_and_delayed_on_demand(
     finally:
         stack.admin("PUT", "/faults", json={"value": []})
     assert {event["subject"] for event in recorder.events("faulty")} == {subject("faulty/twice")}
+
+
+def test_a_topic_keeps_its_identity_and_tags(grid: Grid) -> None:
+    source = f"{grid.providers}/Microsoft.MachineLearningServices/workspaces/identified"
+    kind = "Microsoft.MachineLearningServices.Workspaces"
+    topics, own = grid.client.system_topics, IdentityInfo(type="SystemAssigned")
+
+    def put(tags: dict[str, str]) -> SystemTopic:
+        topic = SystemTopic(location="westeurope", source=source, topic_type=kind, identity=own, tags=tags)
+        return topics.begin_create_or_update(grid.group, "identified", topic).result()
+
+    created = put({"a": "1"})
+    assert created.identity.principal_id
+    assert created.identity.tenant_id == grid.config.tenant_id
+    assert put({"b": "2"}).identity.principal_id == created.identity.principal_id
+    changed = SystemTopicUpdateParameters(tags={"c": "3"})
+    topics.begin_update(grid.group, "identified", changed).result()
+    found = topics.get(grid.group, "identified")
+    assert (found.tags, found.identity.principal_id) == ({"c": "3"}, created.identity.principal_id)
+    topics.begin_update(
+        grid.group, "identified", SystemTopicUpdateParameters(identity=IdentityInfo(type="None"))
+    ).result()
+    assert topics.get(grid.group, "identified").identity is None
+    topics.begin_delete(grid.group, "identified").result()
+    with pytest.raises(ResourceNotFoundError):
+        topics.get(grid.group, "identified")
+    topics.begin_delete(grid.group, "identified").result()
+
+
+def test_dead_letters_by_identity_need_the_topic_to_have_it(
+    grid: Grid, recorder: Recorder, box: ContainerClient, blobs: BlobServiceClient
+) -> None:
+    account = f"{grid.providers}/Microsoft.Storage/storageAccounts/{grid.config.account_name}"
+    by_identity = DeadLetterWithResourceIdentity(
+        identity=EventSubscriptionIdentity(type="SystemAssigned"),
+        dead_letter_destination=StorageBlobDeadLetterDestination(
+            resource_id=account, blob_container_name="dead-identified"
+        ),
+    )
+    options = {
+        "filter": in_box("identified/"),
+        "retry_policy": RetryPolicy(max_delivery_attempts=1, event_time_to_live_in_minutes=1),
+        "dead_letter_with_resource_identity": by_identity,
+    }
+    with pytest.raises(HttpResponseError, match="topic 'storage' has the identity type 'None'"):
+        grid.subscribe("identified", grid.function("identified"), **options)
+    identity = SystemTopicUpdateParameters(identity=IdentityInfo(type="SystemAssigned"))
+    topic = grid.client.system_topics.begin_update(grid.group, "storage", identity).result()
+    with pytest.raises(HttpResponseError, match="may not write dead letters to the container 'dead-identified'"):
+        grid.subscribe("identified", grid.function("identified"), **options)
+    give(grid.config, topic.identity.principal_id, "Storage Blob Data Contributor", account)
+    grid.subscribe("identified", grid.function("identified"), **options)
+    letters = blobs.create_container("dead-identified")
+    recorder.statuses["identified"] = [500]
+    box.upload_blob("identified/a", b"")
+    await_true(lambda: list(letters.list_blob_names()), "dead letter")
+    kept = grid.client.system_topic_event_subscriptions.get(grid.group, "storage", "identified")
+    assert kept.dead_letter_with_resource_identity.identity.type == "SystemAssigned"
+    grid.unsubscribe("identified")
+
+
+def test_a_dead_letter_without_a_container_is_dropped(
+    grid: Grid, recorder: Recorder, box: ContainerClient, stack: RunningStack
+) -> None:
+    account = f"{grid.providers}/Microsoft.Storage/storageAccounts/{grid.config.account_name}"
+    recorder.statuses["dropped"] = [400]
+    grid.subscribe(
+        "dropped",
+        grid.function("dropped"),
+        filter=in_box("dropped/"),
+        dead_letter_destination=StorageBlobDeadLetterDestination(resource_id=account, blob_container_name="nowhere"),
+    )
+    box.upload_blob("dropped/a", b"")
+
+    def state() -> tuple[str, str]:
+        (event,) = stack.events("Microsoft.Storage.BlobCreated", "/dropped/a")
+        (delivery,) = [each for each in event["deliveries"] if each["subscription"] == "dropped"]
+        return delivery["state"], delivery["lastStatus"]
+
+    await_true(lambda: state()[0] == "dropped", "end of the delivery")
+    assert "no container 'nowhere'" in state()[1]
+    grid.unsubscribe("dropped")
+
+
+def test_putting_a_subscription_again_replaces_it(grid: Grid, recorder: Recorder) -> None:
+    grid.subscribe("replaced", grid.function("replaced"), filter=in_box("before/"), labels=["a"])
+    grid.subscribe("replaced", grid.function("other"), filter=in_box("after/"))
+    found = grid.client.system_topic_event_subscriptions.get(grid.group, "storage", "replaced")
+    assert found.destination.resource_id.endswith("/functions/other")
+    assert found.filter.subject_begins_with == subject("after/")
+    assert found.labels is None
+    grid.unsubscribe("replaced")
+
+
+def test_events_of_azure_can_be_had_as_cloud_events(
+    grid: Grid, recorder: Recorder, box: ContainerClient, config: StackConfig
+) -> None:
+    url = f"http://127.0.0.1:{config.ports['functions']}/hook?functionName=as-cloud-event"
+    grid.subscribe(
+        "as-cloud-event",
+        WebHookEventSubscriptionDestination(endpoint_url=url),
+        filter=in_box("cloud/"),
+        event_delivery_schema="CloudEventSchemaV1_0",
+    )
+    box.upload_blob("cloud/a", b"1")
+    await_true(lambda: recorder.events("as-cloud-event"), "event")
+    (event,) = recorder.events("as-cloud-event")
+    assert (event["specversion"], event["type"]) == ("1.0", "Microsoft.Storage.BlobCreated")
+    assert (event["subject"], event["data"]["contentLength"]) == (subject("cloud/a"), 1)
+    assert event["source"].endswith(f"/storageAccounts/{config.account_name}")
+    grid.unsubscribe("as-cloud-event")

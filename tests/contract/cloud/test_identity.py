@@ -8,12 +8,13 @@ import json
 import pytest
 import requests
 from azure.ai.ml import MLClient
+from azure.core.exceptions import ClientAuthenticationError
 from azure.data.tables import TableServiceClient
 from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
 from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueServiceClient
 
-from local.cloud.identity import IdentityProvider
+from local.cloud.identity import OWNER_CLIENT_ID, IdentityProvider, Principal
 from local.config import StackConfig
 from tests.contract.cloud.conftest import RunningStack
 from tests.contract.cloud.recorder import Recorder
@@ -38,19 +39,28 @@ def test_the_app_service_endpoint_gives_a_token_for_the_resource_asked_for(
     assert {"tid", "oid", "appid", "nbf", "iat", "exp"} <= claims.keys()
 
 
-def test_the_compute_endpoint_gives_a_token_to_a_cluster_node(
+def test_the_compute_endpoint_gives_a_node_tokens_of_its_clusters_identities_alone(
     stack: RunningStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    identities = [Principal("cluster", "cluster-oid"), Principal("nodes", "nodes-oid")]
+    secret = IdentityProvider(stack.config).compute_secret(identities)
     monkeypatch.delenv("IDENTITY_ENDPOINT")
     monkeypatch.delenv("IDENTITY_HEADER")
     monkeypatch.setenv("MSI_ENDPOINT", f"{stack.config.arm_url}/msi/token")
-    monkeypatch.setenv("MSI_SECRET", IdentityProvider(stack.config).compute_secret)
-    assert claims_of(ManagedIdentityCredential().get_token("https://storage.azure.com/.default").token)["oid"]
+    monkeypatch.setenv("MSI_SECRET", secret)
+    scope = "https://storage.azure.com/.default"
+    own, other = (ManagedIdentityCredential(client_id=each) for each in (None, "nodes"))
+    assert [claims_of(each.get_token(scope).token)["oid"] for each in (own, other)] == ["cluster-oid", "nodes-oid"]
+    with pytest.raises(ClientAuthenticationError, match="no identity with the client id 'app'"):
+        ManagedIdentityCredential(client_id="app").get_token(scope)
 
 
-@pytest.mark.parametrize("header", ["x-identity-header", "secret"])
-def test_a_wrong_secret_gets_no_token(config: StackConfig, header: str) -> None:
-    response = get(config, "/msi/token?resource=https://storage.azure.com&api-version=2019-08-01", **{header: "wrong"})
+@pytest.mark.parametrize(
+    ("header", "secret"),
+    [("x-identity-header", "wrong"), ("secret", "wrong"), ("secret", "W1siYXBwIiwiYXBwIl1d.wrong")],
+)
+def test_a_wrong_secret_gets_no_token(config: StackConfig, header: str, secret: str) -> None:
+    response = get(config, "/msi/token?resource=https://storage.azure.com&api-version=2019-08-01", **{header: secret})
     assert response.status_code == 401
 
 
@@ -79,13 +89,13 @@ def test_management_refuses_a_token_for_storage_and_an_expired_one(config: Stack
 
 
 def test_management_needs_an_api_version(config: StackConfig) -> None:
-    token, _ = IdentityProvider(config).issue(config.arm_url, "client")
+    token, _ = IdentityProvider(config).issue(config.arm_url, OWNER_CLIENT_ID)
     response = get(config, "/subscriptions/s/resourceGroups/g", Authorization=f"Bearer {token}")
     assert (response.status_code, response.json()["error"]["code"]) == (400, "MissingApiVersionParameter")
 
 
 def test_the_app_and_the_account_are_resources(config: StackConfig, recorder: Recorder) -> None:
-    token, _ = IdentityProvider(config).issue(config.arm_url, "client")
+    token, _ = IdentityProvider(config).issue(config.arm_url, OWNER_CLIENT_ID)
     group = f"/subscriptions/{config.subscription_id}/resourceGroups/{config.resource_group}/providers"
     site = f"{group}/Microsoft.Web/sites/{config.function_app_name}"
     version = "?api-version=2024-04-01"
@@ -110,7 +120,7 @@ def test_the_app_and_the_account_are_resources(config: StackConfig, recorder: Re
 
 
 def test_an_unknown_operation_is_refused_by_name(ml: MLClient, config: StackConfig) -> None:
-    token, _ = IdentityProvider(config).issue(config.arm_url, "client")
+    token, _ = IdentityProvider(config).issue(config.arm_url, OWNER_CLIENT_ID)
     path = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/vm"
     response = get(config, f"{path}?api-version=2024-07-01", Authorization=f"Bearer {token}")
     assert response.status_code == 501

@@ -21,7 +21,8 @@ from shared.images import receive_image
 from shared.jobs import list_jobs
 from shared.ledger import TABLE, Batch, Ledger
 from shared.pipelines import scoring_pipeline
-from tests.contract.cloud_client.conftest import COLOURS, NODES_FAIL, Cloud, MakeClients
+from tests.contract.cloud_client.conftest import COLOURS, NODES_FAIL
+from tests.contract.local_stack import Cloud, MakeClients
 from tests.support import drop_image, plain_jpeg, promote_bundle
 
 JOB_SECONDS = 60
@@ -46,7 +47,7 @@ class App:
         images = {f"{name}.jpg": plain_jpeg(rgb) for name, rgb in COLOURS.items()}
         for path, content in {**images, "text.jpg": b"no image"}.items():
             drop_image(self.clients, path, content)
-            receive_image(self.clients.blobs, self.ledger, self.clients.settings, path, content)
+            receive_image(self.clients, self.ledger, path, content)
 
     def dispatch(self) -> None:
         dispatch(self.clients, self.ledger)

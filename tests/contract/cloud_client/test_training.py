@@ -23,7 +23,8 @@ from shared.jobs import get_job, list_jobs
 from shared.ledger import normalised_etag
 from shared.locations import BlobLocation
 from shared.training import LandedExport, TrainingOutcome, settle_training, train_on_export
-from tests.contract.cloud_client.conftest import NODES_FAIL, Cloud, MakeClients, coco
+from tests.contract.cloud_client.conftest import NODES_FAIL, coco
+from tests.contract.local_stack import Cloud, MakeClients
 from tests.unit.handlers.conftest import use
 from tests.unit.handlers.support import body_of, message, request, user_function
 

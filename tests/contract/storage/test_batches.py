@@ -64,7 +64,7 @@ class App:
     def drop(self, path: str, content: bytes = plain_jpeg()) -> None:
         """Upload an image and let it be received."""
         drop_image(self.clients, path, content)
-        receive_image(self.clients.blobs, self.ledger, self.clients.settings, path, content)
+        receive_image(self.clients, self.ledger, path, content)
 
     def dispatch(self) -> None:
         dispatch(self.clients, self.ledger)
@@ -166,7 +166,7 @@ def test_json_lines_beside_the_csv_tell_the_same(app: App) -> None:
 
 def test_a_rejected_image_has_a_row_with_its_reason_and_no_prediction(app: App) -> None:
     rejection = Rejection("huge.jpg", '"0x9"', "the file has 900.0 MB; at most 100 MB")
-    reject_image(app.clients.blobs, app.ledger, app.clients.settings, rejection)
+    reject_image(app.clients, app.ledger, rejection)
     app.dispatch()
     row = app.rows()["huge.jpg"]
     assert row["error"] == "the file has 900.0 MB; at most 100 MB"

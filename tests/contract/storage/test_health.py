@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from azure.core.pipeline.transport import HttpTransport
 
+from shared import dead_letters
 from shared.clients import Clients
+from shared.dead_letters import DEAD_LETTERS
 from shared.health import health_report
 from tests.support import make_clients, prepare_storage, promote_bundle, without_queues
 
@@ -20,6 +22,7 @@ def test_before_provisioning_the_app_is_healthy_and_says_what_is_not_there(stora
             "queues": "not provisioned",
             "tables": "not provisioned",
             "model": "none yet",
+            "dead_letters": "not provisioned",
         },
     }
 
@@ -27,11 +30,28 @@ def test_before_provisioning_the_app_is_healthy_and_says_what_is_not_there(stora
 def test_with_everything_there_the_app_names_its_model(storage: str, tmp_path: Path) -> None:
     clients = make_clients(storage)
     prepare_storage(clients)
+    clients.blobs.create_container(DEAD_LETTERS)
     promote_bundle(clients, tmp_path)
     assert health_report(clients) == {
         "state": "healthy",
-        "checks": {"blobs": "ok", "queues": "ok", "tables": "ok", "model": "multilabel:1"},
+        "checks": {"blobs": "ok", "queues": "ok", "tables": "ok", "model": "multilabel:1", "dead_letters": "ok"},
     }
+
+
+def test_events_that_could_not_be_put_back_are_counted_and_the_app_is_healthy_all_the_same(
+    storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clients = make_clients(storage)
+    letters = clients.blobs.create_container(DEAD_LETTERS)
+    for name in ("topic/S/waits.json", "unreturned/topic/S/a.json", "unreturned/topic/S/b.json"):
+        letters.upload_blob(name, b"[]")
+    report = health_report(clients)
+    assert report["state"] == "healthy"
+    assert report["checks"]["dead_letters"].startswith(
+        "2 unreturned: see container dead-letters, folder unreturned/; each blob's metadata `reason` says why."
+    )
+    monkeypatch.setattr(dead_letters, "MAX_COUNTED", 2)
+    assert health_report(clients)["checks"]["dead_letters"].startswith("2 or more unreturned")
 
 
 @pytest.fixture

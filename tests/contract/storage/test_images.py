@@ -26,7 +26,7 @@ class Inbox:
 
     def receive(self, path: str, given: bytes) -> Image | None:
         """What the blob trigger calls, with the content that it has read."""
-        return receive_image(self.clients.blobs, self.ledger, self.clients.settings, path, given)
+        return receive_image(self.clients, self.ledger, path, given)
 
     def drop(self, path: str, content: bytes) -> Image | None:
         drop_image(self.clients, path, content)
@@ -147,7 +147,7 @@ def test_a_blob_that_is_gone_when_its_event_comes_leaves_nothing(inbox: Inbox) -
 def test_a_rejection_is_noted_once_whatever_the_etag_looks_like(inbox: Inbox) -> None:
     def reject(etag: str) -> Image | None:
         rejection = Rejection("huge.tif", etag, "too large")
-        return reject_image(inbox.clients.blobs, inbox.ledger, inbox.clients.settings, rejection)
+        return reject_image(inbox.clients, inbox.ledger, rejection)
 
     image = reject('W/"0x8D"')
     assert image is not None
@@ -159,7 +159,7 @@ def test_a_rejection_is_noted_once_whatever_the_etag_looks_like(inbox: Inbox) ->
 def test_an_event_of_an_older_content_that_comes_late_does_not_supersede_the_newer_one(inbox: Inbox) -> None:
     newer = inbox.drop("a.jpg", plain_jpeg())
     rejection = Rejection("a.jpg", "0x1", "too large")
-    assert reject_image(inbox.clients.blobs, inbox.ledger, inbox.clients.settings, rejection) is not None
+    assert reject_image(inbox.clients, inbox.ledger, rejection) is not None
     assert inbox.waiting() == [newer]
     assert {row["etag"]: row["state"] for row in inbox.ledger.history("images", "a.jpg")}["0x1"] == "superseded"
 
@@ -168,7 +168,7 @@ def test_of_two_contents_of_a_blob_that_is_gone_the_one_told_last_waits(inbox: I
     inbox.drop("a.jpg", plain_jpeg())
     inbox.clients.blobs.get_blob_client("images", "a.jpg").delete_blob()
     rejection = Rejection("a.jpg", "0x1", "too large")
-    image = reject_image(inbox.clients.blobs, inbox.ledger, inbox.clients.settings, rejection)
+    image = reject_image(inbox.clients, inbox.ledger, rejection)
     assert inbox.waiting() == [image]
 
 

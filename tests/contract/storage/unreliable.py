@@ -10,6 +10,8 @@ from azure.core.exceptions import ServiceResponseError
 from azure.core.pipeline.transport import RequestsTransport
 from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient, LinearRetry
+from azure.storage.queue import LinearRetry as QueueLinearRetry
+from azure.storage.queue import QueueServiceClient
 
 from shared.clients import DATA_STORAGE, Clients
 from shared.settings import Settings
@@ -97,6 +99,14 @@ class UnreliableClients(Clients):
             self._connection_string,
             transport=_Transport(self._writes),
             retry_policy=LinearRetry(backoff=0, random_jitter_range=0),
+        )
+
+    @functools.cached_property
+    def queues(self) -> QueueServiceClient:
+        return QueueServiceClient.from_connection_string(
+            self._connection_string,
+            transport=_Transport(self._writes),
+            retry_policy=QueueLinearRetry(backoff=0, random_jitter_range=0),
         )
 
     @functools.cached_property

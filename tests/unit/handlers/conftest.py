@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+import handlers.announcements
 import handlers.api
 import handlers.batches
+import handlers.dead_letters
 import handlers.images
 import handlers.job_events
 import handlers.label_exports
@@ -14,8 +16,10 @@ from shared.clients import Clients
 from tests.support import make_clients, prepare_storage
 
 MODULES = (
+    handlers.announcements,
     handlers.api,
     handlers.batches,
+    handlers.dead_letters,
     handlers.images,
     handlers.job_events,
     handlers.label_exports,

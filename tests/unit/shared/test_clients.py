@@ -44,7 +44,8 @@ def test_a_service_uri_may_be_path_style() -> None:
     assert clients.account_resource_id.endswith(
         "/resourceGroups/labelloop/providers/Microsoft.Storage/storageAccounts/devstoreaccount1"
     )
-    assert make({}, data_storage_resource_id="/given").account_resource_id == "/given"
+    given = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/acct"
+    assert make({}, data_storage_resource_id=given).account_resource_id == given
 
 
 @pytest.mark.parametrize("service", ["blobs", "queues", "tables"])
@@ -56,7 +57,8 @@ def test_a_missing_connection_is_named(service: str) -> None:
 def test_the_app_is_told_by_the_host_or_by_a_setting() -> None:
     site = "/resourceGroups/labelloop/providers/Microsoft.Web/sites/app"
     assert make({"WEBSITE_SITE_NAME": "app"}).function_app_id.endswith(site)
-    assert make({}, function_app_resource_id="/given").function_app_id == "/given"
+    given = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/sites/other"
+    assert make({}, function_app_resource_id=given).function_app_id == given
     assert make({"WEBSITE_HOSTNAME": "app.azurewebsites.net"}).function_app_hostname == "app.azurewebsites.net"
     with pytest.raises(SettingsError, match="WEBSITE_SITE_NAME"):
         _ = make({}).function_app_id

@@ -41,6 +41,19 @@ def test_a_required_setting_that_is_missing_is_named(name: str) -> None:
         ("BATCH_INTERVAL", "* * *", "an NCRONTAB expression of six fields"),
         ("PREDICTION_FORMATS", "xlsx", "of csv, jsonl"),
         ("AZUREML_WORKSPACE_NAME", "w", "3 to 33 letters"),
+        ("COMPUTE_NAME", "cluster-1", "no hyphen with digits alone at the end"),
+        ("COMPUTE_NAME", "gp", "3 to 24 letters"),
+        ("COMPUTE_SIZE", "NC6", "a VM size, e.g. Standard_NC4as_T4_v3"),
+        ("COMPUTE_PRIORITY", "Spot", "one of Dedicated, LowPriority"),
+        ("COMPUTE_IDENTITY", "me", "SystemAssigned, or a resource id: /subscriptions/<id>/"),
+        ("COMPUTE_SUBNET_RESOURCE_ID", "/subnet", "virtualNetworks/<network>/subnets/<name>"),
+        ("AZURE_LOCATION", "West Europe", "a region's short name, e.g. westeurope"),
+        ("AZURE_SUBSCRIPTION_ID", "mine", "a subscription id (a GUID)"),
+        ("AZURE_RESOURCE_GROUP", "group.", "no dot at the end"),
+        ("DATA_STORAGE_RESOURCE_ID", "account", "a resource id: /subscriptions/<id>/resourceGroups/<name>/providers/"),
+        ("WORKSPACE_DATA_ISOLATION", "yes", "true or false"),
+        ("PROVISIONING", "off", "one of enabled, disabled"),
+        ("EVENTS_TOPIC_ENDPOINT", "http://topic", "an https URL"),
     ],
 )
 def test_an_unusable_value_is_refused_with_what_was_expected(name: str, value: str, expectation: str) -> None:
@@ -61,6 +74,18 @@ def test_one_setting_can_be_read_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert configured("batch_interval") == "0 * * * * *"
     monkeypatch.setenv("BATCH_INTERVAL", "*/5 * * * * *")
     assert configured("batch_interval") == "*/5 * * * * *"
+
+
+def test_identities_and_switches_are_read_in_any_case() -> None:
+    identity = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/nodes"
+    assert make_settings(compute_identity="systemassigned").compute_identity == "SystemAssigned"
+    assert make_settings(compute_identity=identity).compute_identity == identity
+    assert make_settings(workspace_data_isolation="True").workspace_data_isolation is True
+
+
+def test_a_cluster_can_not_have_more_nodes_at_least_than_at_most() -> None:
+    with pytest.raises(SettingsError, match="COMPUTE_MIN_NODES: is 5, but COMPUTE_MAX_NODES is 4"):
+        make_settings(compute_min_nodes=5, compute_max_nodes=4)
 
 
 @pytest.mark.parametrize("name", ["images_container", "predictions_container"])

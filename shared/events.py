@@ -1,0 +1,219 @@
+"""What the app announces to other systems: CloudEvents to the custom topic that EVENTS_TOPIC_ENDPOINT names.
+
+An announcement is put on a queue and sent from there, so that a topic that can't be reached neither fails nor delays
+what is announced. It may come twice, and after a later one; the same announcement always has the same id.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime as dt
+import hashlib
+import json
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from shared.queues import ANNOUNCEMENTS
+
+if TYPE_CHECKING:
+    from shared.clients import Clients
+
+TYPE_PREFIX = "LabelLoop."
+# Waits before the next try of an announcement that was not taken: a day in all, as long as Event Grid itself tries to
+# deliver (https://learn.microsoft.com/azure/event-grid/delivery-and-retry).
+RETRY_SECONDS = (60, 300, 1500, *[3600] * 24)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Announcement(ABC):
+    """The fields are the event's data, the class's name its type. Paths are those of blobs in the data account."""
+
+    @property
+    def type(self) -> str:
+        return f"{TYPE_PREFIX}{type(self).__name__}"
+
+    @property
+    @abstractmethod
+    def subject(self) -> str:
+        """The thing that it is about."""
+
+    @property
+    def key(self) -> str:
+        """Tells it from all others of its type."""
+        return self.subject
+
+
+@dataclass(frozen=True)
+class TrainingStarted(Announcement):
+    """A training was submitted. `images` counts the images of each split, `labels` the labels."""
+
+    job: str
+    export: str
+    data_set: str
+    images: Mapping[str, int]
+    labels: int
+
+    @property
+    def subject(self) -> str:
+        return self.job
+
+
+@dataclass(frozen=True)
+class TrainingFailed(Announcement):
+    """A training ended without success. `status` is Failed or Canceled, `error` says it in words."""
+
+    job: str
+    export: str
+    data_set: str
+    status: str
+    failed_steps: tuple[str, ...]
+    error: str
+    studio_url: str
+
+    @property
+    def subject(self) -> str:
+        return self.job
+
+
+@dataclass(frozen=True)
+class TrainedModel(Announcement):
+    """A training's model. Its bundle is below `path`; `metrics` are those of the test split; `reason` says why it was
+    promoted, or was not.
+    """
+
+    model: str
+    version: str
+    job: str
+    data_set: str
+    container: str
+    path: str
+    labels: int
+    metrics: Mapping[str, float]
+    reason: str
+
+    @property
+    def subject(self) -> str:
+        return f"{self.model}:{self.version}"
+
+    @property
+    def key(self) -> str:
+        return f"{self.subject} {self.job}"
+
+
+@dataclass(frozen=True)
+class ModelRegistered(TrainedModel):
+    """It is in the registry."""
+
+    promoted: bool
+
+
+@dataclass(frozen=True)
+class ModelPromoted(TrainedModel):
+    """It became the champion, and scores the batches from now on."""
+
+
+@dataclass(frozen=True)
+class PredictionsReady(Announcement):
+    """A batch's files are written: `files` maps each format to a path. Of `images` rows `predicted` have labels and
+    `errors` an error.
+    """
+
+    batch: str
+    model: str
+    container: str
+    files: Mapping[str, str]
+    images: int
+    predicted: int
+    errors: int
+
+    @property
+    def subject(self) -> str:
+        return self.batch
+
+
+@dataclass(frozen=True)
+class ImageRejected(Announcement):
+    """A file in the images container will not be scored; `etag` names the content, `error` is the reason."""
+
+    container: str
+    image: str
+    etag: str
+    error: str
+
+    @property
+    def subject(self) -> str:
+        return self.image
+
+    @property
+    def key(self) -> str:
+        return f"{self.container}/{self.image} {self.etag}"
+
+
+def announce(clients: Clients, announcement: Announcement) -> None:
+    """Put an announcement on the queue. No effect where no topic is set."""
+    if not clients.settings.events_topic_endpoint:
+        return
+    name = f"{announcement.type}\n{announcement.key}"
+    event = {
+        "id": hashlib.sha256(name.encode()).hexdigest()[:32],
+        "type": announcement.type,
+        "subject": announcement.subject,
+        "time": dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds"),
+        "data": dataclasses.asdict(announcement),
+    }
+    _enqueue(clients, event)
+
+
+def publish(clients: Clients, message: str) -> None:
+    """Send what `announce` put on the queue. When the topic doesn't take it, it goes back to wait for the next try.
+
+    Raises azure.core.exceptions.AzureError when the last try failed, too, and SettingsError when it can't be told which
+    app this is; the host then moves the message to the poison queue.
+    """
+    from azure.core.exceptions import AzureError
+    from azure.core.messaging import CloudEvent
+
+    content = json.loads(message)
+    event, attempt = content["event"], content["attempt"]
+    if not clients.settings.events_topic_endpoint:
+        logger.warning("%s about %s is not sent: EVENTS_TOPIC_ENDPOINT is empty now", event["type"], event["subject"])
+        return
+    announced = CloudEvent(
+        source=clients.function_app_id,
+        type=event["type"],
+        id=event["id"],
+        subject=event["subject"],
+        time=dt.datetime.fromisoformat(event["time"]),
+        datacontenttype="application/json",
+        data=event["data"],
+    )
+    try:
+        clients.announcements_topic.send(announced)
+    except AzureError as error:
+        refused = f"{clients.settings.events_topic_endpoint} did not take {event['type']} about {event['subject']}"
+        if attempt >= len(RETRY_SECONDS):
+            error.add_note(refused)
+            raise
+        logger.warning("%s, which is sent again in %d s: %s", refused, RETRY_SECONDS[attempt], error)
+        _enqueue(clients, event, attempt=attempt + 1, delay=RETRY_SECONDS[attempt])
+
+
+def _enqueue(clients: Clients, event: Mapping[str, Any], *, attempt: int = 0, delay: int = 0) -> None:
+    """`attempt` counts the tries that failed; the message is seen after `delay` seconds."""
+    from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+
+    queue = clients.queue(ANNOUNCEMENTS)
+    message = json.dumps({"event": event, "attempt": attempt})
+    try:
+        queue.send_message(message, visibility_timeout=delay)
+    except ResourceNotFoundError:
+        # An app that was upgraded works on before it is provisioned again.
+        with contextlib.suppress(ResourceExistsError):
+            queue.create_queue()
+        queue.send_message(message, visibility_timeout=delay)

@@ -1,0 +1,108 @@
+"""What must be in the data account: the ledger, containers, queues."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from shared.ledger import TABLE, Ledger
+from shared.provisioning.resource import Properties, Resource
+from shared.queues import QUEUES
+
+if TYPE_CHECKING:
+    from shared.clients import Clients
+
+
+class Table(Resource):
+    """The ledger."""
+
+    type = "table"
+
+    def __init__(self, clients: Clients) -> None:
+        super().__init__(TABLE)
+        self._tables = clients.tables
+
+    def desired(self) -> Properties:
+        return {}
+
+    def actual(self) -> Properties | None:
+        found = self._tables.query_tables(f"TableName eq '{self.name}'")
+        return {} if any(found) else None
+
+    def make(self) -> None:
+        Ledger(self._tables).create()
+
+    @property
+    def deletion(self) -> str:
+        return "it knows what became of every image: `az storage table delete --auth-mode login` if that is wanted"
+
+
+class Queue(Resource):
+    """One queue between two triggers."""
+
+    type = "queue"
+
+    def __init__(self, clients: Clients, name: str) -> None:
+        super().__init__(name)
+        self._queues = clients.queues
+
+    def desired(self) -> Properties:
+        return {}
+
+    def actual(self) -> Properties | None:
+        from azure.core.exceptions import ResourceNotFoundError
+
+        try:
+            self._queues.get_queue_client(self.name).get_queue_properties()
+        except ResourceNotFoundError:
+            return None
+        return {}
+
+    def make(self) -> None:
+        from azure.core.exceptions import ResourceExistsError
+
+        with contextlib.suppress(ResourceExistsError):
+            self._queues.create_queue(self.name)
+
+    @property
+    def deletion(self) -> str:
+        return "messages may be in it: `az storage queue delete --auth-mode login` if that is wanted"
+
+
+class Container(Resource):
+    """One blob container."""
+
+    type = "container"
+
+    def __init__(self, clients: Clients, name: str) -> None:
+        super().__init__(name)
+        self._blobs = clients.blobs
+
+    def desired(self) -> Properties:
+        return {}
+
+    def actual(self) -> Properties | None:
+        return {} if self._blobs.get_container_client(self.name).exists() else None
+
+    def make(self) -> None:
+        from azure.core.exceptions import ResourceExistsError
+
+        with contextlib.suppress(ResourceExistsError):
+            self._blobs.create_container(self.name)
+
+    @property
+    def deletion(self) -> str:
+        return "data is in it: `az storage container delete --auth-mode login` if that is wanted"
+
+
+def foundation(clients: Clients) -> Sequence[Resource]:
+    """What must be there before any work can be put on a queue or noted.
+
+    The ledger comes before the work container, since the dispatcher takes that for the sign that it can work.
+    """
+    return [
+        Table(clients),
+        Container(clients, clients.settings.work_container),
+        *(Queue(clients, name) for name in QUEUES),
+    ]
