@@ -31,7 +31,8 @@ class Preprocessing:
     """How an image becomes the model's input; the defaults are AutoML's validation transform for classification:
     shorter side to `resize` px (bilinear), centre crop of `crop` px, scaled to 0..1, normalised by channel
     (https://learn.microsoft.com/azure/machine-learning/how-to-inference-onnx-automl-image-models).
-    `normalise` is False when the ONNX file normalises by itself and takes 0..1.
+    `normalise` is False when the ONNX file does the scaling and normalising by itself and takes 0..255
+    (`enable_onnx_normalization`; azureml-automl-dnn-vision's `ModelNormalizerWrapper`).
     """
 
     resize: int = 256
@@ -76,8 +77,9 @@ def preprocess(image: PillowImage, how: Preprocessing) -> NDArray[np.float32]:
         x, y = width / size[0], height / size[1]
         box = (left * x, top * y, (left + how.crop) * x, (top + how.crop) * y)
         cropped = image.resize((how.crop, how.crop), Pillow.Resampling.BILINEAR, box=box)
-    pixels = np.asarray(cropped, dtype=np.float32).transpose(2, 0, 1) / np.float32(255)
+    pixels = np.asarray(cropped, dtype=np.float32).transpose(2, 0, 1)
     if how.normalise:
+        pixels = pixels / np.float32(255)
         pixels -= np.asarray(how.mean, np.float32).reshape(3, 1, 1)
         pixels /= np.asarray(how.std, np.float32).reshape(3, 1, 1)
     return np.ascontiguousarray(pixels)
@@ -118,6 +120,12 @@ class Classifier:
         except FileNotFoundError as error:
             raise LabelLoopError(f"model bundle {bundle}: {error.filename} is missing") from None
         return cls(bundle / MODEL_FILE, labels, card["thresholds"], Preprocessing.from_json(card["preprocessing"]))
+
+    @property
+    def input_size(self) -> int | None:
+        """Height and width of the model's input, px; None when the file leaves it open."""
+        height, width = self._session.get_inputs()[0].shape[-2:]
+        return int(height) if isinstance(height, int) and height == width else None
 
     @property
     def providers(self) -> tuple[str, ...]:

@@ -1,23 +1,28 @@
-"""Metrics and thresholds of multi-label predictions. Pure functions on arrays."""
+"""Metrics of multi-label predictions on the images of one split. Pure functions on arrays.
+
+**Labels that not both models know.** Candidate and champion are measured on the same images and the same labels: those
+that the data set is labelled with (`compared_labels`). For one of these that a model does not know, it gives every
+image probability 0: each positive is a miss, and its average precision is chance (the share of positives). A label that
+only the champion knows is left out for both: the images may well show it, but nobody was asked, so neither a hit nor a
+false alarm can be told.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, f1_score, jaccard_score, precision_recall_fscore_support
+from sklearn.metrics import average_precision_score, precision_recall_fscore_support
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-# A label's own best threshold counts as much as its positives do against this many for the shared one: thresholds
-# tuned on few positives overfit.
-PRIOR_POSITIVES = 20.0
 DEFAULT_THRESHOLD = 0.5
-GRID = np.linspace(0.1, 0.9, 81)
+# Calibration: ten bins of equal width over the probability that a label is there, all labels pooled.
+BINS = 10
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,15 @@ class Scores:
     labels: tuple[str, ...]
     truth: Bools
     probabilities: Floats
+
+    def decided(self, thresholds: Mapping[str, float]) -> Bools:
+        """Which labels the model gives, (n, labels); 0.5 where there is no threshold."""
+        result: Bools = self.probabilities >= self.limits(thresholds)
+        return result
+
+    def limits(self, thresholds: Mapping[str, float]) -> Floats:
+        """The thresholds in the labels' order."""
+        return np.array([thresholds.get(label, DEFAULT_THRESHOLD) for label in self.labels], dtype=np.float64)
 
 
 def truth_matrix(labels_of_images: Sequence[Sequence[str]], labels: Sequence[str]) -> Bools:
@@ -40,6 +54,11 @@ def truth_matrix(labels_of_images: Sequence[Sequence[str]], labels: Sequence[str
     return truth
 
 
+def compared_labels(candidate: Iterable[str], labels_of_images: Iterable[Iterable[str]]) -> tuple[str, ...]:
+    """The labels that models are compared on, sorted: the candidate's and those of the test images."""
+    return tuple(sorted({*candidate, *(label for labels in labels_of_images for label in labels)}))
+
+
 def aligned(probabilities: Floats, have: Sequence[str], want: Sequence[str]) -> Floats:
     """Columns reordered to `want`; a label that the model does not know gets probability 0."""
     column = {label: index for index, label in enumerate(have)}
@@ -50,72 +69,81 @@ def aligned(probabilities: Floats, have: Sequence[str], want: Sequence[str]) -> 
     return result
 
 
-def tune_thresholds(scores: Scores) -> dict[str, float]:
-    """A threshold for each label, 0.1 to 0.9, that maximises its F1 on validation images, drawn toward a shared one
-    (and that toward 0.5) the fewer positives there are.
-    """
-    positives = scores.truth.sum(axis=0).astype(float)
-    shared = _best_threshold(scores.truth.ravel(), scores.probabilities.ravel())
-    shared = _blend(shared, DEFAULT_THRESHOLD, float(positives.sum()))
-    thresholds = {}
-    for index, label in enumerate(scores.labels):
-        best = shared
-        if positives[index]:
-            best = _best_threshold(scores.truth[:, index], scores.probabilities[:, index])
-        thresholds[label] = round(_blend(best, shared, float(positives[index])), 4)
-    return thresholds
-
-
-def _blend(own: float, prior: float, positives: float) -> float:
-    return (own * positives + prior * PRIOR_POSITIVES) / (positives + PRIOR_POSITIVES)
-
-
-def _best_threshold(truth: Bools, probabilities: Floats) -> float:
-    """The middle of the thresholds with the best F1."""
-    if not truth.any():
-        return DEFAULT_THRESHOLD
-    decided = probabilities[:, None] >= GRID
-    found = (truth[:, None] & decided).sum(axis=0)
-    scores = 2 * found / (truth.sum() + decided.sum(axis=0))
-    best = GRID[scores >= scores.max() - 1e-12]
-    return float(best[len(best) // 2])
-
-
 def evaluate(scores: Scores, thresholds: Mapping[str, float]) -> dict[str, Any]:
-    """Metrics on the images of `scores`: micro and macro average precision and F1, IoU (Jaccard, by image), subset
-    accuracy, and for each label precision, recall, F1, average precision and support. Macro figures are taken over the
-    labels that occur.
+    """Metrics on the images of `scores`, 0..1: average precision, precision, recall and F1, each micro, macro and
+    weighted by support; IoU (Jaccard, by image), subset accuracy, `ece` (see `calibration`); and under `labels` each
+    label's own, with its support and threshold. Macro and weighted figures are taken over the labels that occur.
     """
-    limits = np.array([thresholds.get(label, DEFAULT_THRESHOLD) for label in scores.labels])
-    truth, decided = scores.truth, scores.probabilities >= limits
-    occurs = truth.any(axis=0)
-    average_precision = [
-        float(average_precision_score(truth[:, index], scores.probabilities[:, index])) if occurs[index] else None
-        for index in range(len(scores.labels))
-    ]
-    precision, recall, f1, support = precision_recall_fscore_support(truth, decided, average=None, zero_division=0.0)
-    known = [value for value in average_precision if value is not None]
+    truth, decided, probabilities = scores.truth, scores.decided(thresholds), scores.probabilities
+    if not truth.size:
+        raise ValueError("there is nothing to evaluate: no images, or no labels")
+    support = truth.sum(axis=0)
+    occurs = support > 0
+    # Label by label: scikit-learn takes a matrix of a single label for two classes.
+    columns = range(len(scores.labels))
+    by_label = np.array([_figures(truth[:, each], decided[:, each], probabilities[:, each]) for each in columns])
+    pooled = _figures(truth.ravel(), decided.ravel(), probabilities.ravel())
+    metrics: dict[str, Any] = {"images": len(truth)}
+    for index, name in enumerate(("average_precision", "precision", "recall", "f1")):
+        known = by_label[occurs, index]
+        metrics[f"macro_{name}"] = _rounded(known.mean() if occurs.any() else 0.0)
+        metrics[f"micro_{name}"] = _rounded(pooled[index])
+        metrics[f"weighted_{name}"] = _rounded(np.average(known, weights=support[occurs]) if occurs.any() else 0.0)
+    metrics["iou"] = _rounded(overlaps(truth, decided).mean())
+    metrics["subset_accuracy"] = _rounded((truth == decided).all(axis=1).mean())
+    metrics["ece"] = calibration(scores)["ece"]
+    limits = scores.limits(thresholds)
+    metrics["labels"] = {
+        label: {
+            "precision": _rounded(by_label[index, 1]),
+            "recall": _rounded(by_label[index, 2]),
+            "f1": _rounded(by_label[index, 3]),
+            "average_precision": _rounded(by_label[index, 0]) if occurs[index] else None,
+            "support": int(support[index]),
+            "threshold": float(limits[index]),
+        }
+        for index, label in enumerate(scores.labels)
+    }
+    return metrics
+
+
+def _figures(truth: Bools, decided: Bools, probabilities: Floats) -> tuple[float, float, float, float]:
+    """Average precision, precision, recall and F1 of yes-or-no decisions; 0 where undefined."""
+    average_precision = average_precision_score(truth, probabilities) if truth.any() else 0.0
+    precision, recall, f1, _ = precision_recall_fscore_support(truth, decided, average="binary", zero_division=0.0)
+    return average_precision, precision, recall, f1
+
+
+def overlaps(truth: Bools, decided: Bools) -> Floats:
+    """Intersection over union of each image's true and decided labels (n,); 1 where it has neither."""
+    union = (truth | decided).sum(axis=1)
+    return np.divide((truth & decided).sum(axis=1), union, out=np.ones(len(truth)), where=union > 0)
+
+
+def bins(probabilities: Floats) -> NDArray[np.intp]:
+    """The calibration bin of each probability, 0 to BINS - 1."""
+    return np.minimum((probabilities * BINS).astype(np.intp), BINS - 1)
+
+
+def calibration(scores: Scores) -> dict[str, Any]:
+    """Expected calibration error, and the bins it comes from: over all (image, label) pairs, in BINS bins of equal
+    width, the mean distance between the predicted probability and the share of positives, weighted by the pairs in the
+    bin.
+    """
+    number = bins(scores.probabilities).ravel()
+    count = np.bincount(number, minlength=BINS)
+    predicted = np.bincount(number, scores.probabilities.ravel(), minlength=BINS)
+    positive = np.bincount(number, scores.truth.ravel(), minlength=BINS)
     return {
-        "images": len(truth),
-        "macro_average_precision": _rounded(np.mean(known) if known else 0.0),
-        "micro_average_precision": _rounded(
-            average_precision_score(truth.ravel(), scores.probabilities.ravel()) if known else 0.0
-        ),
-        "macro_f1": _rounded(f1[occurs].mean() if known else 0.0),
-        "micro_f1": _rounded(f1_score(truth, decided, average="micro", zero_division=0.0)),
-        "iou": _rounded(jaccard_score(truth, decided, average="samples", zero_division=1.0)),
-        "subset_accuracy": _rounded((truth == decided).all(axis=1).mean() if len(truth) else 0.0),
-        "labels": {
-            label: {
-                "precision": _rounded(precision[index]),
-                "recall": _rounded(recall[index]),
-                "f1": _rounded(f1[index]),
-                "average_precision": None if average_precision[index] is None else _rounded(average_precision[index]),
-                "support": int(support[index]),
-                "threshold": float(limits[index]),
+        "ece": _rounded(np.abs(predicted - positive).sum() / max(number.size, 1)),
+        "bins": [
+            {
+                "count": int(count[each]),
+                "predicted": _rounded(predicted[each] / count[each]),
+                "observed": _rounded(positive[each] / count[each]),
             }
-            for index, label in enumerate(scores.labels)
-        },
+            for each in np.flatnonzero(count)
+        ],
     }
 
 

@@ -1,5 +1,6 @@
 """The step itself. It can be killed and carried out again at any point: the bundle is named by the training job, the
-version is found again by its tag, and the champion is replaced only if it is still the one that was compared.
+version is found again by its tag, and the champion is replaced only if it is still the one that was compared. So at
+every moment there is exactly one champion, and the card of a champion says by what comparison it became that.
 """
 
 from __future__ import annotations
@@ -8,152 +9,165 @@ import datetime as dt
 import json
 import logging
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import yaml
-
-from components.register_model.evaluation import Floats, Scores, aligned, evaluate, truth_matrix, tune_thresholds
-from shared.clients import account_name
+from components.register_model.candidate import Candidate, Measuring
+from components.register_model.evaluation import Scores, calibration, evaluate
+from components.register_model.gate import Decision, Gate, Measured
+from components.register_model.report import thumbnail, worst_errors, write_report
+from components.register_model.resampling import intervals, resample
 from shared.errors import LabelLoopError
-from shared.inference import CARD_FILE, LABELS_FILE, MODEL_FILE, Classifier, Preprocessing
-from shared.locations import (
-    BlobLocation,
-    Datastores,
-    datastore_name,
-    locate,
-    read_datastores,
-)
+from shared.inference import CARD_FILE, Classifier
+from shared.locations import datastore_name
 from shared.models import Champion, ModelStore, version_number
-from shared.scoring import ManifestRow, read_images, read_lines
 
 if TYPE_CHECKING:
-    from azure.ai.ml import MLClient
     from azure.ai.ml.entities import Model
-    from azure.storage.blob import BlobServiceClient
 
-# Where a run's artifacts are: https://learn.microsoft.com/azure/machine-learning/how-to-inference-onnx-automl-image-models
-ARTIFACT_DATASTORE = "workspaceartifactstore"
-ARTIFACT_FOLDER = "ExperimentRun/dcid.{run}/train_artifacts/"
+REPORT_FILE = "report.html"
 MAX_TRIES = 5
+# Azure documents no limit for the tags of models; this is that of resources:
+# https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources#limitations
+MAX_TAG = 256
 
 logger = logging.getLogger("register_model")
-
-
-@dataclass(frozen=True)
-class Gate:
-    """When a candidate takes over: better than the champion by more than `min_gain` in `metric`."""
-
-    metric: str
-    min_gain: float
-
-    def decide(self, candidate: Mapping[str, Any], champion: Mapping[str, Any] | None) -> tuple[bool, str]:
-        """Whether to promote, and why, from both models' metrics on the same images."""
-        if champion is None:
-            return True, "there was no champion"
-        gain = candidate[self.metric] - champion[self.metric]
-        figures = f"{self.metric} {candidate[self.metric]:.4f} against the champion's {champion[self.metric]:.4f}"
-        if gain > self.min_gain:
-            return True, f"better: {figures}"
-        return False, f"not better by more than {self.min_gain:g}: {figures}"
-
-
-@dataclass(frozen=True)
-class Split:
-    """The images of one split, with their labels."""
-
-    locations: tuple[BlobLocation, ...]
-    labels: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
 class RegisterModel:
     """The step's surroundings; `run` carries it out."""
 
-    ml: MLClient
-    blobs: BlobServiceClient
-    account_url: str
+    measuring: Measuring
     store: ModelStore
     job: str
     data_set: str
     gate: Gate
 
     def run(self, best_model: Path, data: Path) -> dict[str, Any]:
-        """Evaluate, register and decide; returns the card, with the version and the decision."""
+        """Evaluate, decide, register and promote or not; returns the card, with the version and the decision."""
+        champion, etag = self.store.champion_and_etag()
+        if champion is not None and champion.job == self.job:
+            return self._done(champion)
         with tempfile.TemporaryDirectory() as temporary:
             bundle = Path(temporary)
-            run_id = self._download_candidate(best_model, bundle)
-            datastores = read_datastores(self.ml, account_name(self.blobs))
-            validation, test = (self._read_split(data, name, datastores) for name in ("validation", "test"))
-            labels = tuple(json.loads((bundle / LABELS_FILE).read_text(encoding="utf-8")))
-            candidate = Classifier(bundle / MODEL_FILE, labels, {}, Preprocessing())
-            logger.info("candidate of run %s: %d labels", run_id, len(labels))
-            thresholds = tune_thresholds(self._scores(candidate, validation, labels))
-            test_labels = tuple(sorted({*labels, *(label for each in test.labels for label in each)}))
-            scores = self._scores(candidate, test, test_labels)
-            metrics = evaluate(scores, thresholds)
-            logger.info("test: %s", {name: value for name, value in metrics.items() if name != "labels"})
-            card = {
-                "model": self.store.model_name,
-                "job": self.job,
-                "run": run_id,
-                "data_set": self.data_set,
-                "labels": list(labels),
-                "thresholds": thresholds,
-                "preprocessing": Preprocessing().to_json(),
-                "metrics": metrics,
+            candidate = self.measuring.measure(best_model, data, bundle)
+            model: Model | None = None
+            for _ in range(MAX_TRIES):
+                card, decision = self._compare(candidate, champion, bundle)
+                self._upload(bundle)
+                model = model or self._register(card)
+                logger.info("%s: %s", "promote" if decision.promote else "keep the champion", decision.reason)
+                if not decision.promote or self._promote(str(model.version), card, etag):
+                    self._tag(model, card["decision"])
+                    return {**card, "version": str(model.version)}
+                champion, etag = self.store.champion_and_etag()
+                if champion is not None and champion.job == self.job:
+                    return self._done(champion)
+        raise LabelLoopError(f"the champion of {self.store.model_name} changed {MAX_TRIES} times while it was compared")
+
+    def _done(self, champion: Champion) -> dict[str, Any]:
+        """What an earlier try of this step decided; its tags may still be missing."""
+        card = self.store.card(champion.path)
+        decision = card.setdefault("decision", {"promote": True, "reason": "it is the champion already"})
+        logger.info("version %s is the champion already", champion.version)
+        self._tag(self.measuring.ml.models.get(self.store.model_name, champion.version), decision)
+        return {**card, "version": champion.version}
+
+    def _compare(
+        self, candidate: Candidate, champion: Champion | None, bundle: Path
+    ) -> tuple[dict[str, Any], Decision]:
+        """Decide against one champion; leaves the card and the report in the bundle's folder."""
+        scores, models = candidate.scores, {"candidate": (candidate.scores, candidate.thresholds)}
+        opponent: dict[str, Any] | None = None
+        unknown: list[str] = []
+        left_out: list[str] = []
+        if champion is not None:
+            known, thresholds, opponent_scores = self._champion_scores(champion, candidate)
+            models["champion"] = (opponent_scores, thresholds)
+            opponent = {
+                "id": champion.id,
+                "metrics": evaluate(opponent_scores, thresholds),
+                "calibration": calibration(opponent_scores),
             }
-            (bundle / CARD_FILE).write_text(json.dumps(card, indent=2), encoding="utf-8")
-            self.store.upload_bundle(bundle, self.store.bundle_path(self.job))
-            model = self._register(metrics)
-            decision = self._promote(str(model.version), metrics, test, test_labels)
-        self._tag(model, decision)
-        return {**card, "version": str(model.version), "decision": decision}
+            unknown = [label for label in scores.labels if label not in known]
+            left_out = [label for label in known if label not in scores.labels]
+        resampled = resample(models, self.measuring.seed)
+        decision = self.gate.decide(
+            scores,
+            Measured(candidate.card["metrics"], resampled["candidate"]),
+            Measured(opponent["metrics"], resampled["champion"]) if opponent else None,
+            [candidate.check.blocker] if candidate.check.blocker else [],
+        )
+        card = {
+            "model": self.store.model_name,
+            "job": self.job,
+            "data_set": self.data_set,
+            **candidate.card,
+            "intervals": intervals(resampled["candidate"], scores),
+            "champion": opponent,
+            "decision": {
+                "promote": decision.promote,
+                "reason": decision.reason,
+                "champion_before": champion.id if champion else None,
+                **decision.numbers,
+                "labels_new_to_champion": unknown,
+                "labels_left_out": left_out,
+            },
+        }
+        written = json.dumps(card, indent=2, ensure_ascii=False)
+        (bundle / CARD_FILE).write_text(written, encoding="utf-8")
+        errors = worst_errors(scores, candidate.thresholds)
+        contents = candidate.test.contents(self.measuring.blobs, [error.row for error in errors])
+        pictured = [
+            (error, str(candidate.test.locations[error.row]), thumbnail(content))
+            for error, content in zip(errors, contents, strict=True)
+        ]
+        page = write_report(card, scores, models["champion"][0] if opponent else None, pictured)
+        (bundle / REPORT_FILE).write_text(page, encoding="utf-8")
+        # As it reads back, so that a repeated step returns the same.
+        return json.loads(written), decision
 
-    def _download_candidate(self, best_model: Path, bundle: Path) -> str:
-        description = yaml.safe_load((best_model / "MLmodel").read_text(encoding="utf-8"))
-        run_id = description.get("run_id")
-        if not run_id:
-            raise LabelLoopError(f"{best_model / 'MLmodel'} names no run_id, so its ONNX file can't be found")
-        container = self.ml.datastores.get(ARTIFACT_DATASTORE).container_name
-        folder = ARTIFACT_FOLDER.format(run=run_id)
-        for name in (MODEL_FILE, LABELS_FILE):
-            with (bundle / name).open("wb") as file:
-                self.blobs.get_blob_client(container, folder + name).download_blob().readinto(file)
-        return str(run_id)
+    def _champion_scores(
+        self, champion: Champion, candidate: Candidate
+    ) -> tuple[tuple[str, ...], dict[str, float], Scores]:
+        """The champion's labels, thresholds, and scores on the candidate's test images and labels."""
+        with tempfile.TemporaryDirectory() as temporary:
+            self.store.download_bundle(champion.path, Path(temporary))
+            classifier = Classifier.load(Path(temporary))
+            thresholds = dict(zip(classifier.labels, classifier.thresholds, strict=True))
+            return (
+                classifier.labels,
+                thresholds,
+                candidate.test.score(self.measuring.blobs, classifier, candidate.scores.labels),
+            )
 
-    def _read_split(self, data: Path, name: str, datastores: Datastores) -> Split:
-        rows = [json.loads(line) for line in read_lines((data / name / f"{name}.jsonl").read_text(encoding="utf-8"))]
-        locations = tuple(locate(row["image_url"], datastores, account_url=self.account_url) for row in rows)
-        return Split(locations, tuple(tuple(row["label"]) for row in rows))
+    def _upload(self, bundle: Path) -> None:
+        from azure.storage.blob import ContentSettings
 
-    def _scores(self, classifier: Classifier, split: Split, labels: Sequence[str]) -> Scores:
-        """Raises LabelLoopError when an image of the split can't be read: metrics on part of it would not compare."""
-        rows = [ManifestRow(str(at), at.path, at.container, at.path, "") for at in split.locations]
-        probabilities = []
-        for row, prediction in zip(rows, classifier.predict(read_images(self.blobs, rows)), strict=True):
-            if prediction.error:
-                raise LabelLoopError(f"image {row.key}: {prediction.error}")
-            probabilities.append(prediction.probabilities)
-        matrix: Floats = np.array(probabilities, dtype=np.float64).reshape(len(rows), len(classifier.labels))
-        return Scores(tuple(labels), truth_matrix(split.labels, labels), aligned(matrix, classifier.labels, labels))
+        path = self.store.bundle_path(self.job)
+        with (bundle / REPORT_FILE).open("rb") as file:
+            self.measuring.blobs.get_blob_client(self.store.container, f"{path}/{REPORT_FILE}").upload_blob(
+                file, overwrite=True, content_settings=ContentSettings(content_type="text/html; charset=utf-8")
+            )
+        self.store.upload_bundle(bundle, path)
 
-    def _register(self, metrics: Mapping[str, Any]) -> Model:
+    def _register(self, card: Mapping[str, Any]) -> Model:
         """Register the bundle as the next version; a version that this job registered before is taken again."""
         from azure.ai.ml.constants import ListViewType
         from azure.ai.ml.entities import Model as ModelEntity
         from azure.ai.ml.exceptions import AssetException
         from azure.core.exceptions import HttpResponseError
 
+        metrics = card["metrics"]
         for attempt in range(MAX_TRIES):
             # Archived versions keep their numbers.
-            versions = list(self.ml.models.list(name=self.store.model_name, list_view_type=ListViewType.ALL))
+            versions = list(self.measuring.ml.models.list(name=self.store.model_name, list_view_type=ListViewType.ALL))
             for version in versions:
                 if (version.tags or {}).get("job") == self.job:
-                    return self.ml.models.get(self.store.model_name, str(version.version))
+                    return self.measuring.ml.models.get(self.store.model_name, str(version.version))
             model = ModelEntity(
                 name=self.store.model_name,
                 version=str(max((version_number(str(each.version)) for each in versions), default=0) + 1),
@@ -168,46 +182,41 @@ class RegisterModel:
                     "data_set": self.data_set,
                     self.gate.metric: f"{metrics[self.gate.metric]:.4f}",
                     "micro_f1": f"{metrics['micro_f1']:.4f}",
+                    # To deploy it to an endpoint without code of one's own.
+                    **({"mlflow_model": card["mlflow_model"]} if card["mlflow_model"] else {}),
                 },
             )
             try:
-                return self.ml.models.create_or_update(model)
+                return self.measuring.ml.models.create_or_update(model)
             except (HttpResponseError, AssetException):
                 # Another job took this version in between; anything else will fail again.
                 if attempt == MAX_TRIES - 1:
                     raise
         raise AssertionError("unreachable")
 
-    def _promote(self, version: str, metrics: Mapping[str, Any], test: Split, labels: Sequence[str]) -> dict[str, Any]:
-        for _ in range(MAX_TRIES):
-            champion, etag = self.store.champion_and_etag()
-            if champion is not None and champion.job == self.job:
-                return {"promoted": True, "reason": "it is the champion already"}
-            champion_metrics = self._champion_metrics(champion, test, labels) if champion else None
-            promote, reason = self.gate.decide(metrics, champion_metrics)
-            logger.info("%s: %s", "promote" if promote else "keep the champion", reason)
-            if not promote:
-                return {"promoted": False, "reason": reason, "champion": champion.id if champion else None}
-            new = Champion(
-                name=self.store.model_name,
-                version=version,
-                path=self.store.bundle_path(self.job),
-                metric=self.gate.metric,
-                score=metrics[self.gate.metric],
-                job=self.job,
-                promoted_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-            )
-            if self.store.promote(new, etag):
-                return {"promoted": True, "reason": reason, "champion_before": champion.id if champion else None}
-        raise LabelLoopError(f"the champion of {self.store.model_name} changed {MAX_TRIES} times while it was compared")
-
-    def _champion_metrics(self, champion: Champion, test: Split, labels: Sequence[str]) -> dict[str, Any]:
-        with tempfile.TemporaryDirectory() as temporary:
-            self.store.download_bundle(champion.path, Path(temporary))
-            classifier = Classifier.load(Path(temporary))
-            thresholds = dict(zip(classifier.labels, classifier.thresholds, strict=True))
-            return evaluate(self._scores(classifier, test, labels), thresholds)
+    def _promote(self, version: str, card: Mapping[str, Any], etag: str | None) -> bool:
+        """Make the version the champion; False when the champion is no longer the one of `etag`."""
+        new = Champion(
+            name=self.store.model_name,
+            version=version,
+            path=self.store.bundle_path(self.job),
+            metric=self.gate.metric,
+            score=card["metrics"][self.gate.metric],
+            job=self.job,
+            promoted_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        )
+        return self.store.promote(new, etag)
 
     def _tag(self, model: Model, decision: Mapping[str, Any]) -> None:
-        model.tags = {**(model.tags or {}), "promoted": str(decision["promoted"]), "reason": str(decision["reason"])}
-        self.ml.models.create_or_update(model)
+        numbers = {name: decision.get(name) for name in ("champion_before", "gain", "gain_at_least")}
+        model.tags = {
+            **(model.tags or {}),
+            "promoted": str(decision["promote"]),
+            "reason": _shortened(str(decision["reason"])),
+            **{name: f"{value}" for name, value in numbers.items() if value is not None},
+        }
+        self.measuring.ml.models.create_or_update(model)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= MAX_TAG else text[: MAX_TAG - 1] + "…"

@@ -11,19 +11,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from azure.ai.ml.entities import Model
 from azure.core.exceptions import HttpResponseError, ResourceExistsError
 
-from components.register_model import evaluation
-from components.register_model.step import MAX_TRIES, Gate, RegisterModel
+from components.register_model.candidate import Measuring
+from components.register_model.gate import Gate
+from components.register_model.step import MAX_TRIES, REPORT_FILE, RegisterModel
 from handlers import api
 from shared.clients import Clients
 from shared.errors import LabelLoopError, NotFoundError
 from shared.inference import LABELS_FILE, MODEL_FILE
 from shared.models import Champion, ModelStore, get_version, list_versions
-from tests.contract.cloud_client.conftest import Cloud, MakeClients
+from tests.contract.local_stack import Cloud, MakeClients
 from tests.support import LABELS, plain_jpeg, write_bundle
 from tests.unit.handlers.conftest import use
 from tests.unit.handlers.support import body_of, request, user_function
@@ -43,34 +43,29 @@ class Registry:
     data: Path
     folder: Path
 
-    def trained(self, labels: tuple[str, ...]) -> Path:
-        """AutoML's best model, with its run's artifacts where Azure ML puts them."""
+    def trained(self, labels: tuple[str, ...], *, mlflow: bool = True) -> Path:
+        """AutoML's best model, of MLflow's `onnx` flavor, with its run's artifacts where Azure ML puts them."""
         run = f"run-{next(_numbers)}"
-        bundle = write_bundle(self.folder / run, labels)
-        for name in (MODEL_FILE, LABELS_FILE):
-            blob = self.clients.blobs.get_blob_client("azureml", f"ExperimentRun/dcid.{run}/train_artifacts/{name}")
-            blob.upload_blob(io.BytesIO((bundle / name).read_bytes()), overwrite=True)
-        best_model = self.folder / f"{run}-mlflow"
-        best_model.mkdir()
-        (best_model / "MLmodel").write_text(f"run_id: {run}\n")
+        best_model = write_bundle(self.folder / run, labels)
+        (best_model / "MLmodel").write_text(f"run_id: {run}\nflavors:\n  onnx:\n    data: {MODEL_FILE}\n")
+        names = [f"train_artifacts/{MODEL_FILE}", f"train_artifacts/{LABELS_FILE}"]
+        for name in [*names, "outputs/mlflow-model/MLmodel"] if mlflow else names:
+            blob = self.clients.blobs.get_blob_client("azureml", f"ExperimentRun/dcid.{run}/{name}")
+            blob.upload_blob(io.BytesIO((best_model / Path(name).name).read_bytes()), overwrite=True)
         return best_model
 
-    def step(self, job: str, *, min_gain: float = 0.0, kind: type[RegisterModel] = RegisterModel) -> RegisterModel:
-        gate = Gate("macro_average_precision", min_gain)
-        url = str(self.clients.blobs.url)
-        return kind(self.clients.ml, self.clients.blobs, url, self.store, job, "data-1", gate)
+    def step(
+        self, job: str, *, min_gain: float = 0.0, always: bool = False, kind: type[RegisterModel] = RegisterModel
+    ) -> RegisterModel:
+        measuring = Measuring(self.clients.ml, self.clients.blobs, str(self.clients.blobs.url))
+        gate = Gate("macro_average_precision", min_gain, always=always)
+        return kind(measuring, self.store, job, "data-1", gate)
 
     def run(self, job: str, labels: tuple[str, ...], **options: Any) -> dict[str, Any]:
         return self.step(job, **options).run(self.trained(labels), self.data)
 
     def versions(self) -> list[dict[str, Any]]:
         return list_versions(self.clients.ml, self.store)
-
-
-@pytest.fixture(autouse=True)
-def _few_thresholds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tuning has tests of its own; here five thresholds do."""
-    monkeypatch.setattr(evaluation, "GRID", np.linspace(0.1, 0.9, 5))
 
 
 @pytest.fixture
@@ -94,7 +89,9 @@ def registry(make: MakeClients, provisioned: None, pictures: dict[str, list[str]
 def test_the_first_model_is_registered_with_its_card_and_becomes_the_champion(registry: Registry) -> None:
     card = registry.run("train-a", GOOD)
     assert card["version"] == "1"
-    assert card["decision"] == {"promoted": True, "reason": "there was no champion", "champion_before": None}
+    decision = card["decision"]
+    assert (decision["promote"], decision["reason"]) == (True, "there was no champion")
+    assert decision["champion_before"] is None
     assert card["metrics"]["macro_average_precision"] == 1.0
     assert card["metrics"]["images"] == 18
     (version,) = registry.versions()
@@ -108,23 +105,55 @@ def test_the_first_model_is_registered_with_its_card_and_becomes_the_champion(re
     assert champion is not None
     assert (champion.version, champion.job, champion.score) == ("1", "train-a", 1.0)
     assert registry.store.card(champion.path)["metrics"] == card["metrics"]
-    assert set(registry.store.card(champion.path)["thresholds"]) == set(LABELS)
+    stored = registry.store.card(champion.path)
+    assert stored == {name: value for name, value in card.items() if name != "version"}
+    assert set(stored["thresholds"]) == set(LABELS)
+    assert stored["onnx_check"]["state"] == "same file"
+
+
+def test_the_version_keeps_where_its_mlflow_model_lies(registry: Registry) -> None:
+    best_model = registry.trained(GOOD)
+    card = registry.step("train-a").run(best_model, registry.data)
+    folder = f"azureml://datastores/workspaceartifactstore/paths/ExperimentRun/dcid.{card['run']}/outputs/mlflow-model/"
+    (version,) = registry.versions()
+    assert card["mlflow_model"] == version["tags"]["mlflow_model"] == folder
+    card = registry.step("train-b").run(registry.trained(POOR, mlflow=False), registry.data)
+    assert card["mlflow_model"] is None
+    assert "mlflow_model" not in registry.versions()[0]["tags"]
+
+
+def test_the_report_lies_beside_the_card_as_a_page(registry: Registry) -> None:
+    registry.run("train-a", POOR)
+    registry.run("train-b", GOOD)
+    blob = registry.clients.blobs.get_blob_client("labelloop", f"{registry.store.bundle_path('train-b')}/{REPORT_FILE}")
+    assert blob.get_blob_properties().content_settings.content_type == "text/html; charset=utf-8"
+    page = blob.download_blob().readall().decode()
+    assert f"Compared with {registry.store.model_name}:1, on the same test images." in page
+    assert "better: macro_average_precision 1.0000 against" in page
+    worst = registry.clients.blobs.get_blob_client(
+        "labelloop", f"{registry.store.bundle_path('train-a')}/{REPORT_FILE}"
+    )
+    assert "data:image/jpeg;base64," in worst.download_blob().readall().decode(), "its errors are shown"
 
 
 def test_the_step_again_registers_nothing_new(registry: Registry) -> None:
-    registry.run("train-a", GOOD)
-    card = registry.run("train-a", GOOD)
-    assert card["version"] == "1"
-    assert card["decision"] == {"promoted": True, "reason": "it is the champion already"}
-    assert len(registry.versions()) == 1
+    registry.run("train-a", POOR)
+    first = registry.run("train-b", GOOD)
+    assert registry.run("train-b", GOOD) == first, "and the card still says by what comparison it became the champion"
+    assert len(registry.versions()) == 2
 
 
 class KilledError(Exception):
     """The node went away here."""
 
 
+class KilledBeforeRegistering(RegisterModel):
+    def _register(self, *_: Any) -> Any:
+        raise KilledError
+
+
 class KilledBeforePromoting(RegisterModel):
-    def _promote(self, *_: Any) -> dict[str, Any]:
+    def _promote(self, *_: Any) -> bool:
         raise KilledError
 
 
@@ -133,7 +162,7 @@ class KilledBeforeTagging(RegisterModel):
         raise KilledError
 
 
-@pytest.mark.parametrize("kind", [KilledBeforePromoting, KilledBeforeTagging])
+@pytest.mark.parametrize("kind", [KilledBeforeRegistering, KilledBeforePromoting, KilledBeforeTagging])
 def test_killed_and_carried_out_again_the_step_leaves_one_version_and_a_champion(
     registry: Registry, kind: type[RegisterModel]
 ) -> None:
@@ -149,10 +178,12 @@ def test_killed_and_carried_out_again_the_step_leaves_one_version_and_a_champion
 def test_a_worse_model_is_registered_but_does_not_take_over(registry: Registry) -> None:
     registry.run("train-a", GOOD)
     decision = registry.run("train-b", POOR)["decision"]
-    assert not decision["promoted"]
+    assert not decision["promote"]
     assert decision["reason"].startswith("not better by more than 0: macro_average_precision ")
-    assert decision["champion"] == f"{registry.store.model_name}:1"
+    assert decision["champion_before"] == f"{registry.store.model_name}:1"
     newer, older = registry.versions()
+    assert newer["tags"]["reason"] == decision["reason"][:255] + "…" or newer["tags"]["reason"] == decision["reason"]
+    assert float(newer["tags"]["gain"]) == decision["gain"] < 0
     assert (newer["version"], newer["champion"], newer["tags"]["promoted"]) == ("2", False, "False")
     assert (older["version"], older["champion"]) == ("1", True)
 
@@ -160,22 +191,51 @@ def test_a_worse_model_is_registered_but_does_not_take_over(registry: Registry) 
 def test_a_better_model_takes_over(registry: Registry) -> None:
     registry.run("train-a", POOR)
     decision = registry.run("train-b", GOOD)["decision"]
-    assert decision["promoted"]
+    assert decision["promote"]
     assert decision["champion_before"] == f"{registry.store.model_name}:1"
+    assert 0 < decision["gain_at_least"] <= decision["gain"]
     newer, older = registry.versions()
     assert (newer["champion"], older["champion"]) == (True, False)
+    assert float(newer["tags"]["gain_at_least"]) == decision["gain_at_least"]
+
+
+def test_a_worse_model_takes_over_where_every_model_is_to(registry: Registry) -> None:
+    registry.run("train-a", GOOD)
+    decision = registry.run("train-b", POOR, always=True)["decision"]
+    assert decision["promote"]
+    assert decision["reason"].startswith("PROMOTE_ALWAYS is set, in spite of: not better by more than 0")
+    assert [each["champion"] for each in registry.versions()] == [True, False]
+
+
+def test_a_file_that_is_not_the_mlflow_models_is_registered_but_never_promoted(registry: Registry) -> None:
+    best_model = registry.trained(GOOD)
+    (best_model / MODEL_FILE).write_bytes(b"another model")
+    card = registry.step("train-a").run(best_model, registry.data)
+    assert card["onnx_check"]["state"] == "differs"
+    assert card["decision"]["reason"].startswith("the ONNX file differs from the trained model")
+    assert registry.store.champion() is None
+    assert [each["champion"] for each in registry.versions()] == [False]
 
 
 def test_a_better_model_does_not_take_over_when_the_gain_is_too_small(registry: Registry) -> None:
     registry.run("train-a", POOR)
-    assert not registry.run("train-b", GOOD, min_gain=0.99)["decision"]["promoted"]
+    assert not registry.run("train-b", GOOD, min_gain=0.99)["decision"]["promote"]
 
 
 def test_a_champion_that_lacks_a_new_label_is_measured_with_misses(registry: Registry) -> None:
     registry.run("train-a", ("red", "green"))
     card = registry.run("train-b", GOOD)
-    assert card["decision"]["promoted"]
-    assert set(card["metrics"]["labels"]) == set(LABELS)
+    assert card["decision"]["promote"]
+    assert set(card["metrics"]["labels"]) == set(card["champion"]["metrics"]["labels"]) == set(LABELS)
+    assert card["champion"]["metrics"]["labels"]["blue"]["recall"] == 0.0
+    assert (card["decision"]["labels_new_to_champion"], card["decision"]["labels_left_out"]) == (["blue"], [])
+
+
+def test_a_label_that_only_the_champion_knows_is_left_out(registry: Registry) -> None:
+    registry.run("train-a", (*LABELS[:2], "extinct"))
+    card = registry.run("train-b", GOOD)
+    assert card["decision"]["labels_left_out"] == ["extinct"]
+    assert "extinct" not in card["champion"]["metrics"]["labels"]
 
 
 def overtaken(store: ModelStore, times: int) -> ModelStore:
@@ -200,7 +260,7 @@ def test_when_another_model_is_promoted_meanwhile_the_comparison_is_made_again(r
     registry.run("train-a", POOR)
     raced = dataclasses.replace(registry, store=overtaken(registry.store, 1))
     decision = raced.run("train-b", GOOD)["decision"]
-    assert decision["promoted"]
+    assert decision["promote"]
     assert decision["champion_before"] == f"{registry.store.model_name}:9"
 
 

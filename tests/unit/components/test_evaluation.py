@@ -1,21 +1,12 @@
-"""Metrics, thresholds and the gate, against values worked out by hand."""
+"""Metrics, against values worked out by hand."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import pytest
 
-from components.register_model.evaluation import Scores, aligned, evaluate, truth_matrix, tune_thresholds
-from components.register_model.step import Gate
-
-LABELS = ("a", "b")
-
-
-def scores(truth: list[list[int]], probabilities: list[list[float]], labels: tuple[str, ...] = LABELS) -> Scores:
-    return Scores(labels, np.array(truth, dtype=bool), np.array(probabilities, dtype=np.float64))
-
+from components.register_model.evaluation import aligned, calibration, compared_labels, evaluate, truth_matrix
+from tests.unit.components.support import drawn, scores
 
 # Label a: ranked 0.9 (yes), 0.8 (no), 0.6 (yes), 0.1 (no) → AP = (1/1 + 2/3) / 2 = 5/6.
 # Label b: ranked 0.7 (yes), 0.4 (no), 0.3 (yes), 0.2 (no) → AP = 5/6.
@@ -83,50 +74,49 @@ def test_truth_is_a_matrix_in_the_labels_order_and_unknown_labels_are_left_out()
     np.testing.assert_array_equal(truth, [[False, True], [False, False], [True, True]])
 
 
-def separable(positives: int, negatives: int, *, border: float) -> tuple[list[list[int]], list[list[float]]]:
-    """One label whose positives lie above `border` and whose negatives below."""
-    truth = [[1]] * positives + [[0]] * negatives
-    probabilities = [[border + 0.005]] * positives + [[border - 0.005]] * negatives
-    return truth, probabilities
+def test_models_are_compared_on_the_labels_of_the_candidate_and_of_the_test_images() -> None:
+    assert compared_labels(("b", "a"), [("a",), ("new", "a"), ()]) == ("a", "b", "new")
 
 
-def test_with_many_positives_a_threshold_is_the_labels_own_best() -> None:
-    truth, probabilities = separable(5000, 5000, border=0.3)
-    (threshold,) = tune_thresholds(scores(truth, probabilities, ("a",))).values()
-    assert threshold == pytest.approx(0.3, abs=0.01)
+def test_a_label_that_a_model_does_not_know_has_chances_average_precision_and_no_recall() -> None:
+    truth = [[1], [0], [0], [1], [0]]
+    metrics = evaluate(scores(truth, [[0.0]] * 5, ("new",)), {})
+    assert metrics["labels"]["new"]["average_precision"] == pytest.approx(2 / 5)
+    assert metrics["labels"]["new"]["recall"] == metrics["labels"]["new"]["f1"] == 0.0
 
 
-def test_with_few_positives_a_threshold_stays_near_the_default() -> None:
-    truth, probabilities = separable(1, 5, border=0.3)
-    (threshold,) = tune_thresholds(scores(truth, probabilities, ("a",))).values()
-    # The shared one is (0.3·1 + 0.5·20)/21; the label's is drawn to that by the same weights.
-    shared = (0.3 + 0.5 * 20) / 21
-    assert threshold == pytest.approx((0.3 + shared * 20) / 21, abs=1e-3)
+def test_weighted_figures_count_a_label_by_its_support() -> None:
+    # a: 3 positives, all found and nothing else → F1 1; b: 1 positive, missed → F1 0.
+    four = scores([[1, 0], [1, 0], [1, 1], [0, 0]], [[0.9, 0.1], [0.9, 0.1], [0.9, 0.2], [0.1, 0.3]])
+    metrics = evaluate(four, {})
+    assert metrics["macro_f1"] == pytest.approx(1 / 2)
+    assert metrics["weighted_f1"] == metrics["weighted_recall"] == pytest.approx(3 / 4)
+    assert metrics["macro_precision"] == pytest.approx(1 / 2)
+    assert metrics["weighted_average_precision"] == pytest.approx((3 * 1 + 1 * 1 / 2) / 4)
 
 
-def test_a_label_without_positives_takes_the_shared_threshold_and_without_any_the_default() -> None:
-    many, probabilities = separable(200, 200, border=0.3)
-    two = scores([[row[0], 0] for row in many], [[p[0], 0.01] for p in probabilities])
-    thresholds = tune_thresholds(two)
-    assert thresholds["b"] == pytest.approx((0.3 * 200 + 0.5 * 20) / 220, abs=0.01)
-    assert tune_thresholds(scores([[0, 0]], [[0.9, 0.9]])) == {"a": 0.5, "b": 0.5}
+def test_calibration_is_the_distance_of_probability_and_share_by_bin() -> None:
+    # Bin 0.1 to 0.2: 0.1, 0.1 with no positive; bin 0.8 to 0.9: 0.8, 0.8 with one positive of two.
+    found = calibration(scores([[0], [0], [1], [0]], [[0.1], [0.1], [0.8], [0.8]], ("a",)))
+    assert found["bins"] == [
+        {"count": 2, "predicted": 0.1, "observed": 0.0},
+        {"count": 2, "predicted": 0.8, "observed": 0.5},
+    ]
+    assert found["ece"] == pytest.approx((2 * 0.1 + 2 * 0.3) / 4)
 
 
-@pytest.mark.parametrize(
-    ("candidate", "champion", "min_gain", "promote", "reason"),
-    [
-        (0.1, None, 0.5, True, "there was no champion"),
-        (0.81, 0.80, 0.0, True, "better: iou 0.8100 against the champion's 0.8000"),
-        (0.80, 0.80, 0.0, False, "not better by more than 0: iou 0.8000"),
-        (0.79, 0.80, 0.0, False, "not better"),
-        (0.82, 0.80, 0.05, False, "not better by more than 0.05"),
-        (0.86, 0.80, 0.05, True, "better"),
-    ],
-)
-def test_a_candidate_takes_over_only_when_it_is_better_by_more_than_the_least_gain(
-    candidate: float, champion: float | None, min_gain: float, promote: bool, reason: str
-) -> None:
-    of_champion: dict[str, Any] | None = None if champion is None else {"iou": champion}
-    decided, why = Gate("iou", min_gain).decide({"iou": candidate}, of_champion)
-    assert decided is promote
-    assert reason in why
+def test_probabilities_that_mean_what_they_say_are_calibrated() -> None:
+    generator = np.random.default_rng(1)
+    probabilities = generator.random((20_000, 1))
+    sure = scores((generator.random((20_000, 1)) < probabilities).tolist(), probabilities.tolist(), ("a",))
+    assert calibration(sure)["ece"] < 0.02
+    assert evaluate(drawn(500, quality=0.0), {})["ece"] > 0.1
+
+
+def test_a_probability_of_one_belongs_to_the_last_bin() -> None:
+    assert calibration(scores([[1]], [[1.0]], ("a",)))["bins"] == [{"count": 1, "predicted": 1.0, "observed": 1.0}]
+
+
+def test_nothing_to_evaluate_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no images, or no labels"):
+        evaluate(scores([], [], ()), {})
