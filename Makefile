@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.13 || echo python3)
 VENV := .venv
 RUN := $(VENV)/bin/python
-SOURCES := function_app.py handlers shared components local tests bench docs
+SOURCES := function_app.py handlers shared components local tests bench docs infra
 
 .PHONY: help setup demo run reset test check format generate bench requirements resolve-cluster clean
 
@@ -63,6 +63,8 @@ requirements: ## compile the pinned requirements
 
 bench: setup ## run the benchmarks
 	@$(RUN) -m bench.cold_start
+	@$(RUN) -m bench.labels
+	@$(RUN) -m bench.thresholds
 
 resolve-cluster: ## check that the pins of the cluster's environment fit together
 	@$(RUN) -c "import yaml; print(*yaml.safe_load(open('components/environment.yaml'))['dependencies'][-1]['pip'], sep='\n')" \

@@ -51,6 +51,14 @@ def get_model(req: func.HttpRequest) -> func.HttpResponse:
     return json_response(get_version(known.ml, model_store(known), req.route_params["version"]))
 
 
+@blueprint.route("models/{version}/promote", methods=["POST"])
+@answering
+def promote_model(req: func.HttpRequest) -> func.HttpResponse:
+    from shared.models import promote_version
+
+    return json_response(promote_version(clients(), req.route_params["version"]))
+
+
 @blueprint.route("jobs", methods=["GET"])
 @answering
 def list_jobs(req: func.HttpRequest) -> func.HttpResponse:
@@ -68,6 +76,14 @@ def get_job(req: func.HttpRequest) -> func.HttpResponse:
     from shared import jobs
 
     return json_response(jobs.get_job(clients(), req.route_params["name"]))
+
+
+@blueprint.route("jobs/{name}/cancel", methods=["POST"])
+@answering
+def cancel_job(req: func.HttpRequest) -> func.HttpResponse:
+    from shared import jobs
+
+    return json_response(jobs.cancel_job(clients(), req.route_params["name"]), 202)
 
 
 @blueprint.route("health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)

@@ -1,4 +1,4 @@
-"""The timer that makes batches of what waits, and brings them forward."""
+"""The timer that makes batches of what waits, and brings them forward; and trainings, whose events may be lost."""
 
 import azure.functions as func
 
@@ -12,6 +12,10 @@ blueprint = func.Blueprint()
 def dispatch_batches(timer: func.TimerRequest) -> None:
     from shared.batches import dispatch
     from shared.ledger import Ledger
+    from shared.training import look_after_trainings
 
     known = clients()
-    dispatch(known, Ledger(known.tables))
+    try:
+        dispatch(known, Ledger(known.tables))
+    finally:
+        look_after_trainings(known)

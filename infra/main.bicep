@@ -22,18 +22,25 @@ param resourceGroupName string = ''
 ])
 param provisioning string = 'enabled'
 
-@description('Whether the workspace and its cluster are made here; else the app makes them, or uses a workspace of that name. The app then needs wider rights on the resource group.')
+@description('Whether the workspace is made here; else the app makes it, or uses one of that name in the resource group. To make it, the app needs wider rights on the group.')
 param createWorkspace bool = true
 
 @description('Name of the Azure Machine Learning workspace; empty: mlw-<hash>.')
 @maxLength(33)
 param workspaceName string = ''
 
+@description('Whether the cluster is made here, with the workspace; it always is when provisioning is disabled. Else the app makes it, after a look at size and quota: a subscription without GPU quota gets a readable refusal instead of a failed deployment.')
+param createCluster bool = false
+
 @description('Whether a new workspace\'s containers bear its id (data isolation). It can\'t be changed later.')
 param workspaceDataIsolation bool = false
 
-@description('Resource id of a container registry for a new workspace; empty: Azure ML makes one with the first image.')
+@description('Resource id of a container registry for a new workspace; empty: Azure ML makes one with the first image. The cluster\'s identity needs AcrPull on it, which is given outside of this template.')
 param containerRegistryResourceId string = ''
+
+@description('Name of a storage account in the resource group, such as that of an existing workspace, for images, exports and predictions; empty: one is made. Nothing of the account itself is changed.')
+@maxLength(24)
+param dataAccountName string = ''
 
 @description('Name of the cluster: letters, digits and hyphens, not ending in a hyphen and digits.')
 @minLength(3)
@@ -81,7 +88,7 @@ param instanceMemoryMB int = 2048
 @maxValue(1000)
 param maximumInstanceCount int = 100
 
-@description('Redundancy of the storage accounts.')
+@description('Redundancy of the storage accounts that are made.')
 @allowed([
   'Standard_LRS'
   'Standard_ZRS'
@@ -113,7 +120,7 @@ param preparedDeleteAfterDays int = 180
 param logRetentionDays int = 30
 
 @description('Whether nobody may purge the key vault before it has been deleted for 7 days. With it, an environment of the same name can be deployed again only after that time.')
-param keyVaultPurgeProtection bool = true
+param keyVaultPurgeProtection bool = false
 
 @description('Whether storage, key vault and workspace are reached through private endpoints alone. The app itself stays public: Event Grid calls it.')
 param privateNetwork bool = false
@@ -155,16 +162,24 @@ var groupName = empty(resourceGroupName) ? 'rg-${environmentName}' : resourceGro
 var workspace = empty(workspaceName) ? 'mlw-${token}' : workspaceName
 var clusterLocation = empty(computeLocation) ? location : computeLocation
 var hostAccountName = 'st${token}host'
-var dataAccountName = 'st${token}data'
+var makesDataAccount = empty(dataAccountName)
+var dataAccount = makesDataAccount ? 'st${token}data' : dataAccountName
 var applicationInsightsName = 'appi-${token}'
 var budgetStart = empty(budgetStartDate) ? today : budgetStartDate
 
 // Everything that shared/settings.py knows and that does not follow from a resource made here, with its default.
 var tuning = {
   EXPORT_QUIET_SECONDS: '60'
+  ON_DUPLICATE: 'unite'
+  MIN_LABEL_CONFIDENCE: '0'
+  UNLABELLED: 'skip'
   BASE_MODELS: 'vitb16r224'
   MAX_TRIALS: '1'
   TRAIN_TIMEOUT_MINUTES: '360'
+  TRAIN_INCREMENTAL: 'false'
+  ONNX_NORMALIZATION: 'false'
+  ON_NEWER_EXPORT: 'queue'
+  MIN_NEW_LABELS: '1'
   TRAIN_RATIO: '0.8'
   RANDOM_SEED: '1'
   MIN_IMAGES_PER_LABEL: '10'
@@ -172,6 +187,9 @@ var tuning = {
   EXPERIMENT_NAME: 'labelloop'
   PROMOTE_METRIC: 'macro_average_precision'
   PROMOTE_MIN_GAIN: '0.0'
+  PROMOTE_ALWAYS: 'false'
+  THRESHOLD_OBJECTIVE: 'f1'
+  THRESHOLD_MIN_PRECISION: '0.9'
   IMAGES_CONTAINER: 'images'
   PREDICTIONS_CONTAINER: 'predictions'
   WORK_CONTAINER: 'labelloop'
@@ -192,6 +210,8 @@ var dataContainers = [
   tuned.IMAGES_CONTAINER
   tuned.PREDICTIONS_CONTAINER
 ]
+// In an account that is not ours the app makes what is missing, and lets be what is there; a template would overwrite it.
+var makesContents = makesDataAccount || provisioning == 'disabled'
 
 resource group 'Microsoft.Resources/resourceGroups@2024-03-01' = {
   name: groupName
@@ -230,11 +250,6 @@ module hostStorage 'modules/storage.bicep' = {
     tags: tags
     name: hostAccountName
     sku: storageSku
-    containers: [
-      'deployment'
-    ]
-    queues: []
-    tables: []
     deletedRetentionDays: 0
     agingPrefix: ''
     coolAfterDays: 1
@@ -243,31 +258,52 @@ module hostStorage 'modules/storage.bicep' = {
   }
 }
 
-module dataStorage 'modules/storage.bicep' = {
+module hostContents 'modules/storage-contents.bicep' = {
+  name: 'host-contents'
+  scope: group
+  params: {
+    accountName: hostStorage.outputs.name
+    containers: [
+      'deployment'
+    ]
+    queues: []
+    tables: []
+  }
+}
+
+module dataStorage 'modules/storage.bicep' = if (makesDataAccount) {
   name: 'data-storage'
   scope: group
   params: {
     location: location
     tags: tags
-    name: dataAccountName
+    name: dataAccount
     sku: storageSku
-    containers: concat(dataContainers, [
-      'dead-letters'
-    ])
-    queues: [
-      'provision'
-      'label-exports'
-      'job-events'
-      'announcements'
-    ]
-    tables: [
-      'ledger'
-    ]
     deletedRetentionDays: deletedRetentionDays
     agingPrefix: '${tuned.WORK_CONTAINER}/prepared/'
     coolAfterDays: preparedCoolAfterDays
     deleteAfterDays: preparedDeleteAfterDays
     isPrivate: privateNetwork
+  }
+}
+
+module dataContents 'modules/storage-contents.bicep' = {
+  name: 'data-contents'
+  scope: group
+  params: {
+    accountName: makesDataAccount ? dataStorage.outputs.name : dataAccount
+    containers: makesContents ? concat(dataContainers, [
+      'dead-letters'
+    ]) : []
+    queues: makesContents ? [
+      'provision'
+      'label-exports'
+      'job-events'
+      'announcements'
+    ] : []
+    tables: makesContents ? [
+      'ledger'
+    ] : []
   }
 }
 
@@ -290,8 +326,9 @@ module events 'modules/events.bicep' = {
     location: location
     tags: tags
     announcementsTopicName: 'evgt-${token}'
-    storageTopicName: 'labelloop-${dataAccountName}'
-    dataAccountId: dataStorage.outputs.id
+    makesStorageTopic: makesDataAccount
+    storageTopicName: 'labelloop-${dataAccount}'
+    dataAccountId: dataContents.outputs.id
   }
 }
 
@@ -315,8 +352,8 @@ module endpoints 'modules/private-endpoints.bicep' = if (privateNetwork) {
     token: token
     subnetId: privateNetwork ? network.outputs.endpointsSubnetId : ''
     zoneIds: privateNetwork ? network.outputs.zoneIds : {}
-    hostAccountId: hostStorage.outputs.id
-    dataAccountId: dataStorage.outputs.id
+    hostAccountId: hostContents.outputs.id
+    dataAccountId: dataContents.outputs.id
     keyVaultId: keyVault.outputs.id
     workspaceId: createWorkspace ? machineLearning.outputs.id : ''
   }
@@ -330,14 +367,15 @@ module machineLearning 'modules/workspace.bicep' = if (createWorkspace) {
     tags: tags
     name: workspace
     topicName: take('labelloop-${replace(workspace, '_', '-')}', 50)
-    dataAccountId: dataStorage.outputs.id
-    dataAccountName: dataAccountName
+    dataAccountId: dataContents.outputs.id
+    dataAccountName: dataAccount
     dataContainers: dataContainers
     keyVaultId: keyVault.outputs.id
     applicationInsightsId: monitoring.outputs.applicationInsightsId
     containerRegistryId: containerRegistryResourceId
     dataIsolation: workspaceDataIsolation
     isPrivate: privateNetwork
+    makesCluster: provisioning == 'disabled' || createCluster
     computeName: computeName
     computeLocation: clusterLocation
     computeSize: computeSize
@@ -359,7 +397,7 @@ module app 'modules/app.bicep' = {
     name: 'func-${token}'
     planName: 'plan-${token}'
     identityId: identities.outputs.appIdentityId
-    deploymentContainerUrl: '${hostStorage.outputs.blobEndpoint}deployment'
+    deploymentContainerUrl: '${hostContents.outputs.blobEndpoint}deployment'
     instanceMemoryMB: instanceMemoryMB
     maximumInstanceCount: maximumInstanceCount
     subnetId: privateNetwork ? network.outputs.appSubnetId : ''
@@ -368,14 +406,14 @@ module app 'modules/app.bicep' = {
     entraTenantId: empty(entraTenantId) ? subscription().tenantId : entraTenantId
     ownAppSettings: appSettings
     appSettings: union(tuning, {
-      AzureWebJobsStorage__blobServiceUri: hostStorage.outputs.blobEndpoint
-      AzureWebJobsStorage__queueServiceUri: hostStorage.outputs.queueEndpoint
-      AzureWebJobsStorage__tableServiceUri: hostStorage.outputs.tableEndpoint
+      AzureWebJobsStorage__blobServiceUri: hostContents.outputs.blobEndpoint
+      AzureWebJobsStorage__queueServiceUri: hostContents.outputs.queueEndpoint
+      AzureWebJobsStorage__tableServiceUri: hostContents.outputs.tableEndpoint
       AzureWebJobsStorage__credential: 'managedidentity'
       AzureWebJobsStorage__clientId: identities.outputs.appClientId
-      DATA_STORAGE__blobServiceUri: dataStorage.outputs.blobEndpoint
-      DATA_STORAGE__queueServiceUri: dataStorage.outputs.queueEndpoint
-      DATA_STORAGE__tableServiceUri: dataStorage.outputs.tableEndpoint
+      DATA_STORAGE__blobServiceUri: dataContents.outputs.blobEndpoint
+      DATA_STORAGE__queueServiceUri: dataContents.outputs.queueEndpoint
+      DATA_STORAGE__tableServiceUri: dataContents.outputs.tableEndpoint
       DATA_STORAGE__credential: 'managedidentity'
       DATA_STORAGE__clientId: identities.outputs.appClientId
       APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identities.outputs.appClientId};Authorization=AAD'
@@ -383,7 +421,7 @@ module app 'modules/app.bicep' = {
       AZURE_RESOURCE_GROUP: group.name
       AZURE_LOCATION: location
       AZUREML_WORKSPACE_NAME: workspace
-      DATA_STORAGE_RESOURCE_ID: dataStorage.outputs.id
+      DATA_STORAGE_RESOURCE_ID: dataContents.outputs.id
       KEY_VAULT_RESOURCE_ID: keyVault.outputs.id
       APPLICATION_INSIGHTS_RESOURCE_ID: monitoring.outputs.applicationInsightsId
       CONTAINER_REGISTRY_RESOURCE_ID: containerRegistryResourceId
@@ -408,28 +446,21 @@ module roles 'modules/roles.bicep' = {
   scope: group
   params: {
     hostAccountName: hostStorage.outputs.name
-    dataAccountName: dataStorage.outputs.name
+    dataAccountName: dataContents.outputs.name
     applicationInsightsName: monitoring.outputs.applicationInsightsName
     announcementsTopicName: events.outputs.announcementsTopicName
     appName: app.outputs.name
+    mayProvision: provisioning == 'enabled'
     hasWorkspace: createWorkspace
+    hasStorageTopic: makesDataAccount
     workspaceName: workspace
     clusterIdentityName: identities.outputs.clusterIdentityName
+    hasNetwork: privateNetwork
+    networkName: privateNetwork ? network.outputs.name : 'none'
     appPrincipalId: identities.outputs.appPrincipalId
     clusterPrincipalId: identities.outputs.clusterPrincipalId
     storageTopicPrincipalId: events.outputs.storageTopicPrincipalId
     workspaceTopicPrincipalId: createWorkspace ? machineLearning.outputs.topicPrincipalId : ''
-  }
-}
-
-module registryRole 'modules/registry-role.bicep' = if (!empty(containerRegistryResourceId)) {
-  // Outside of the group, other environments deploy, too.
-  name: 'registry-role-${token}'
-  // ARM evaluates only the branch that is taken.
-  scope: resourceGroup(empty(containerRegistryResourceId) ? subscription().subscriptionId : split(containerRegistryResourceId, '/')[2], empty(containerRegistryResourceId) ? groupName : split(containerRegistryResourceId, '/')[4])
-  params: {
-    registryName: empty(containerRegistryResourceId) ? 'none' : split(containerRegistryResourceId, '/')[8]
-    clusterPrincipalId: identities.outputs.clusterPrincipalId
   }
 }
 
@@ -457,7 +488,7 @@ output AZURE_RESOURCE_GROUP string = group.name
 output AZURE_TENANT_ID string = subscription().tenantId
 output AZUREML_WORKSPACE_NAME string = workspace
 output BUDGET_START_DATE string = budgetAmount > 0 ? budgetStart : ''
-output DATA_STORAGE_ACCOUNT_NAME string = dataAccountName
+output DATA_STORAGE_ACCOUNT_NAME string = dataAccount
 output FUNCTION_APP_NAME string = app.outputs.name
 output FUNCTION_APP_RESOURCE_ID string = app.outputs.id
 output FUNCTION_APP_URL string = app.outputs.url

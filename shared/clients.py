@@ -116,7 +116,7 @@ class Clients:
     def resource_manager(self) -> str:
         """Base URL of Azure Resource Manager in this cloud, without a slash at its end.
 
-        Sovereign and private clouds are found as azure-ai-ml finds them: by ARM_CLOUD_METADATA_URL.
+        Sovereign and private clouds are told by ARM_CLOUD_METADATA_URL, as they are to azure-ai-ml.
         """
         metadata_url = self._environment.get("ARM_CLOUD_METADATA_URL")
         if not metadata_url:

@@ -115,7 +115,15 @@ class ModelRegistered(TrainedModel):
 
 @dataclass(frozen=True)
 class ModelPromoted(TrainedModel):
-    """It became the champion, and scores the batches from now on."""
+    """It became the champion, and scores the batches from now on. `promoted_at` (RFC 3339, UTC) is empty when its
+    training promoted it, and the time when someone did.
+    """
+
+    promoted_at: str = ""
+
+    @property
+    def key(self) -> str:
+        return f"{super().key} {self.promoted_at}".rstrip()
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ people, but two versions' tags can't be changed together.
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import json
 import shutil
 import tempfile
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shared.errors import NoModelError, NotFoundError
+from shared.errors import ConflictError, NoModelError, NotFoundError
 from shared.inference import CARD_FILE, LABELS_FILE, MODEL_FILE, Classifier
 
 if TYPE_CHECKING:
@@ -171,6 +172,59 @@ def get_version(ml: MLClient, store: ModelStore, version: str) -> dict[str, Any]
         raise NotFoundError(f"model {store.model_name} has no version {wanted}")
     job = found["tags"].get("job")
     return {**found, "card": store.card(store.bundle_path(job)) if job else None}
+
+
+def promote_version(clients: Clients, version: str) -> dict[str, Any]:
+    """Make a registered version the champion, an older one too; returns it. No effect when it is the champion.
+
+    Raises NotFoundError when there is no such version, and ConflictError when it is none of LabelLoop's, or another was
+    promoted at the same time.
+    """
+    from azure.core.exceptions import ResourceNotFoundError
+
+    from shared.events import ModelPromoted, announce
+
+    store = model_store(clients)
+    current, etag = store.champion_and_etag()
+    found = next((each for each in list_versions(clients.ml, store) if each["version"] == version), None)
+    if found is None:
+        raise NotFoundError(f"model {store.model_name} has no version {version}")
+    if current is not None and current.version == version:
+        return found
+    job = str(found["tags"].get("job") or "")
+    path = store.bundle_path(job)
+    try:
+        card = store.card(path) if job else None
+    except ResourceNotFoundError:
+        card = None
+    if card is None:
+        raise ConflictError(
+            f"version {version} of model {store.model_name} has no bundle of LabelLoop; it can't be promoted"
+        )
+    metric = clients.settings.promote_metric
+    now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
+    champion = Champion(store.model_name, version, path, metric, float(card["metrics"][metric]), job, now)
+    if not store.promote(champion, etag):
+        raise ConflictError(
+            f"another version of model {store.model_name} was promoted at the same time; look, and retry"
+        )
+    before = f"in place of version {current.version}" if current else "as the first"
+    announce(
+        clients,
+        ModelPromoted(
+            model=store.model_name,
+            version=version,
+            job=job,
+            data_set=str(card.get("data_set", "")),
+            container=store.container,
+            path=path,
+            labels=len(card["labels"]),
+            metrics={name: value for name, value in card["metrics"].items() if name != "labels"},
+            reason=f"promoted by hand, {before}",
+            promoted_at=now,
+        ),
+    )
+    return {**found, "champion": True}
 
 
 def list_versions(ml: MLClient, store: ModelStore) -> list[dict[str, Any]]:

@@ -26,15 +26,28 @@ MINI_BATCH_TIMEOUT_SECONDS = 1800
 _building = threading.Lock()
 
 
-def training_pipeline(name: str, data_set: DataSet, asset: str, settings: Settings, *, account_url: str) -> PipelineJob:
-    """The training of one data set (`asset` is its `name:version`): AutoML, then `register_model`."""
+def training_pipeline(
+    name: str,
+    data_set: DataSet,
+    asset: str,
+    settings: Settings,
+    *,
+    account_url: str,
+    checkpoint_run: str = "",
+    weighted_loss: int = 0,
+) -> PipelineJob:
+    """The training of one data set (`asset` is its `name:version`): AutoML, then `register_model`.
+
+    `checkpoint_run`: the run whose model is trained further. `weighted_loss`: 0, 1 (by the square root of the classes'
+    weights) or 2.
+    """
     folder = data_set.uri(settings.work_container)
     with _building:
         register_model = _register_model_step()
 
         @dsl.pipeline(name=name, default_compute=settings.compute_name)  # type: ignore[untyped-decorator] # SDK
         def pipeline(training_data: Input, validation_data: Input, data: Input) -> Any:
-            train = _automl_step(training_data, validation_data, settings)
+            train = _automl_step(training_data, validation_data, settings, checkpoint_run, weighted_loss)
             register_model(
                 best_model=train.outputs.best_model,
                 data=data,
@@ -45,6 +58,11 @@ def training_pipeline(name: str, data_set: DataSet, asset: str, settings: Settin
                 data_set=data_set.id,
                 promote_metric=settings.promote_metric,
                 promote_min_gain=settings.promote_min_gain,
+                promote_always=str(settings.promote_always).lower(),
+                threshold_objective=settings.threshold_objective,
+                threshold_min_precision=settings.threshold_min_precision,
+                onnx_normalization=str(settings.onnx_normalization).lower(),
+                random_seed=settings.random_seed,
             )
             return {"best_model": train.outputs.best_model}
 
@@ -86,7 +104,9 @@ def _named(job: PipelineJob, name: str, settings: Settings) -> PipelineJob:
     return job
 
 
-def _automl_step(training_data: Any, validation_data: Any, settings: Settings) -> Any:
+def _automl_step(
+    training_data: Any, validation_data: Any, settings: Settings, checkpoint_run: str, weighted_loss: int
+) -> Any:
     train = automl.image_classification_multilabel(
         training_data=training_data,
         validation_data=validation_data,
@@ -102,18 +122,31 @@ def _automl_step(training_data: Any, validation_data: Any, settings: Settings) -
         max_trials=trials,
         max_concurrent_trials=min(trials, settings.compute_max_nodes, 100),
     )
-    if trials == 1:
-        train.set_training_parameters(model_name=settings.base_models[0], random_seed=settings.random_seed)
-        return train
-    train.set_training_parameters(random_seed=settings.random_seed)
-    train.extend_search_space(
-        [SearchSpace(model_name=Choice(list(settings.base_models)), learning_rate=Uniform(0.005, 0.05))]
-    )
-    train.set_sweep(
-        sampling_algorithm="random",
-        early_termination=BanditPolicy(evaluation_interval=2, slack_factor=0.2, delay_evaluation=6),
-    )
+    parameters: dict[str, Any] = {"random_seed": settings.random_seed}
+    if len(settings.base_models) == 1:
+        parameters["model_name"] = settings.base_models[0]
+    if settings.onnx_normalization:
+        parameters["enable_onnx_normalization"] = True
+    if checkpoint_run:
+        parameters["checkpoint_run_id"] = checkpoint_run
+    if weighted_loss:
+        parameters["weighted_loss"] = weighted_loss
+    train.set_training_parameters(**parameters)
+    # Several trials without a search space are AutoMode.
+    if trials > 1 and settings.base_models:
+        train.extend_search_space([_search_space(settings)])
+        train.set_sweep(
+            sampling_algorithm="random",
+            early_termination=BanditPolicy(evaluation_interval=2, slack_factor=0.2, delay_evaluation=6),
+        )
     return train
+
+
+def _search_space(settings: Settings) -> SearchSpace:
+    rate = Uniform(0.005, 0.05)
+    if len(settings.base_models) == 1:
+        return SearchSpace(learning_rate=rate)
+    return SearchSpace(model_name=Choice(list(settings.base_models)), learning_rate=rate)
 
 
 def _register_model_step() -> Any:
@@ -126,6 +159,9 @@ def _register_model_step() -> Any:
             " --account-url ${{inputs.account_url}} --work-container ${{inputs.work_container}}"
             " --model-name ${{inputs.model_name}} --job ${{inputs.job}} --data-set ${{inputs.data_set}}"
             " --promote-metric ${{inputs.promote_metric}} --promote-min-gain ${{inputs.promote_min_gain}}"
+            " --promote-always ${{inputs.promote_always}} --threshold-objective ${{inputs.threshold_objective}}"
+            " --threshold-min-precision ${{inputs.threshold_min_precision}}"
+            " --onnx-normalization ${{inputs.onnx_normalization}} --random-seed ${{inputs.random_seed}}"
         ),
         environment=environment_reference(),
         inputs={
@@ -138,6 +174,11 @@ def _register_model_step() -> Any:
             "data_set": Input(type="string"),
             "promote_metric": Input(type="string"),
             "promote_min_gain": Input(type="number"),
+            "promote_always": Input(type="string"),
+            "threshold_objective": Input(type="string"),
+            "threshold_min_precision": Input(type="number"),
+            "onnx_normalization": Input(type="string"),
+            "random_seed": Input(type="integer"),
         },
         identity=ManagedIdentityConfiguration(),
         is_deterministic=False,

@@ -5,6 +5,9 @@ LABEL_EXPORTS = "label-exports"
 JOB_EVENTS = "job-events"
 ANNOUNCEMENTS = "announcements"
 QUEUES = (PROVISION, LABEL_EXPORTS, JOB_EVENTS, ANNOUNCEMENTS)
+# Where the host puts a message that was taken up in vain for maxDequeueCount times:
+# https://learn.microsoft.com/azure/azure-functions/functions-bindings-storage-queue-trigger#poison-messages
+POISONED_PROVISION = f"{PROVISION}-poison"
 # Where the blob trigger puts what it could not process:
 # https://learn.microsoft.com/azure/azure-functions/functions-bindings-storage-blob-trigger#poison-blobs
 POISONED_BLOBS = "webjobs-blobtrigger-poison"

@@ -52,11 +52,16 @@ def _pattern(pattern: str, expectation: str) -> Parser:
     return parse
 
 
-def _list_of(allowed: tuple[str, ...]) -> Parser:
+def _list_of(allowed: tuple[str, ...], *, none: str | None = None) -> Parser:
+    """`none`: the word for the empty list."""
+
     def parse(value: str) -> tuple[str, ...]:
+        if value == none:
+            return ()
         items = tuple(item.strip() for item in value.split(",") if item.strip())
         if not items or not set(items) <= set(allowed):
-            raise ValueError("one or several, with commas between, of " + ", ".join(allowed))
+            alone = f"{none}, or " if none else ""
+            raise ValueError(f"{alone}one or several, with commas between, of {', '.join(allowed)}")
         return items
 
     return parse
@@ -130,6 +135,7 @@ BASE_MODELS = (
 )
 PROMOTE_METRICS = ("macro_average_precision", "micro_average_precision", "macro_f1", "micro_f1", "iou")
 PREDICTION_FORMATS = ("csv", "jsonl")
+AUTO_MODE = "auto"
 
 
 def _setting(default: str | None, parse: Parser, about: str) -> Any:
@@ -194,10 +200,35 @@ class Settings:
     )
 
     export_quiet_seconds: int = _setting("60", _integer(0, 604_800), "how long an export must be unchanged (s)")
+    on_duplicate: str = _setting(
+        "unite", _one_of("unite", "refuse"), "an image with several rows: `unite` their labels, or `refuse` the export"
+    )
+    min_label_confidence: float = _setting(
+        "0", _number(0, 1), "rows that a model labelled with less confidence are left out"
+    )
+    unlabelled: str = _setting(
+        "skip",
+        _one_of("skip", "negative"),
+        "images without labels: `skip`, or `negative`: they have none of the labels",
+    )
     base_models: tuple[str, ...] = _setting(
-        "vitb16r224", _list_of(BASE_MODELS), "AutoML's base model(s); several are swept over"
+        "vitb16r224",
+        _list_of(BASE_MODELS, none=AUTO_MODE),
+        "AutoML's base model(s); several are swept over; `auto`: AutoML chooses, with MAX_TRIALS above 1",
     )
     max_trials: int = _setting("1", _integer(1, 1000), "trials of a sweep")
+    train_incremental: bool = _setting(
+        "false", _switch, "whether training goes on from the champion, if it has the same base model"
+    )
+    onnx_normalization: bool = _setting("false", _switch, "whether the ONNX file itself normalises the images")
+    on_newer_export: str = _setting(
+        "queue",
+        _one_of("queue", "cancel"),
+        "an export while one trains: `queue` (the newest waits) or `cancel` that one",
+    )
+    min_new_labels: int = _setting(
+        "1", _integer(0, 1_000_000), "images that must be new, gone or labelled anew since the last training"
+    )
     train_timeout_minutes: int = _setting("360", _integer(1, 43_200), "longest training (min)")
     train_ratio: float = _setting(
         "0.8", _number(0.1, 0.98), "share of images for training; the rest is halved into validation and test"
@@ -211,6 +242,11 @@ class Settings:
         "macro_average_precision", _one_of(*PROMOTE_METRICS), "metric that decides between candidate and champion"
     )
     promote_min_gain: float = _setting("0.0", _number(0, 1), "the candidate must be better by more than this")
+    promote_always: bool = _setting("false", _switch, "whether a gain that may be chance is enough")
+    threshold_objective: str = _setting(
+        "f1", _one_of("f1", "precision"), "what the labels' thresholds are tuned for: `f1`, or a floor of `precision`"
+    )
+    threshold_min_precision: float = _setting("0.9", _number(0, 1), "that floor")
 
     images_container: str = _setting("images", _container, "container for new images")
     predictions_container: str = _setting("predictions", _container, "container for predictions")
@@ -261,7 +297,29 @@ class Settings:
                 f"is {containers[0]!r}, PREDICTIONS_CONTAINER {containers[1]!r}, WORK_CONTAINER {containers[2]!r}; "
                 "they must be three different containers",
             )
+        settings.check_training()
         return settings
+
+    def check_training(self) -> None:
+        """Raises SettingsError for settings of the training that contradict each other."""
+        if not self.base_models and self.max_trials < 2:
+            raise SettingsError(
+                "MAX_TRIALS",
+                f"is {self.max_trials}, but BASE_MODELS is {AUTO_MODE}; then it must be at least 2, better 10",
+            )
+        if self.train_incremental and len(self.base_models) != 1:
+            raise SettingsError(
+                "TRAIN_INCREMENTAL",
+                f"is true, but BASE_MODELS is {','.join(self.base_models) or AUTO_MODE}; it must be one model",
+            )
+
+    def with_changes(self, changes: Mapping[str, str]) -> Settings:
+        """The same with some settings, by the names of their fields, changed and checked. Raises SettingsError."""
+        fields = {field.name: field for field in dataclasses.fields(self)}
+        values = {name: _read(fields[name], {name.upper(): value}) for name, value in changes.items()}
+        changed = dataclasses.replace(self, **values)
+        changed.check_training()
+        return changed
 
     @property
     def cluster_location(self) -> str:

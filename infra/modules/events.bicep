@@ -11,6 +11,9 @@ param tags object
 @maxLength(50)
 param announcementsTopicName string
 
+@description('Whether the data account\'s system topic is made. An account has at most one, so one that is not ours may have it already, whatever its name.')
+param makesStorageTopic bool
+
 @description('Name of the data account\'s system topic.')
 @minLength(3)
 @maxLength(50)
@@ -31,7 +34,7 @@ resource announcements 'Microsoft.EventGrid/topics@2025-02-15' = {
   }
 }
 
-resource storageTopic 'Microsoft.EventGrid/systemTopics@2025-02-15' = {
+resource storageTopic 'Microsoft.EventGrid/systemTopics@2025-02-15' = if (makesStorageTopic) {
   name: storageTopicName
   location: location
   tags: tags
@@ -48,4 +51,4 @@ resource storageTopic 'Microsoft.EventGrid/systemTopics@2025-02-15' = {
 
 output announcementsTopicName string = announcements.name
 output announcementsEndpoint string = announcements.properties.endpoint
-output storageTopicPrincipalId string = storageTopic.identity.principalId
+output storageTopicPrincipalId string = makesStorageTopic ? storageTopic.identity.principalId : ''

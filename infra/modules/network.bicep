@@ -9,7 +9,7 @@ param tags object
 @description('Name of the virtual network; other names derive from it.')
 param name string
 
-@description('Address range of the network; a /16 to /21, of which each subnet gets a part.')
+@description('Address range of the network; from /16 to /22; each subnet is a /24.')
 param addressPrefix string
 
 // https://learn.microsoft.com/azure/private-link/private-endpoint-dns
@@ -145,6 +145,7 @@ resource links 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01
   }
 }]
 
+output name string = network.name
 output appSubnetId string = '${network.id}/subnets/app'
 output endpointsSubnetId string = '${network.id}/subnets/endpoints'
 output clusterSubnetId string = '${network.id}/subnets/cluster'

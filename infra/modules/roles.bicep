@@ -15,8 +15,14 @@ param announcementsTopicName string
 @description('Name of the function app.')
 param appName string
 
+@description('Whether the app makes and changes Azure resources.')
+param mayProvision bool
+
 @description('Whether the workspace is made by Bicep; else the app makes it, for which it gets wider rights.')
 param hasWorkspace bool
+
+@description('Whether the data account\'s topic is made by Bicep; else the app makes it, and gives it its role.')
+param hasStorageTopic bool
 
 @description('Name of the workspace.')
 param workspaceName string
@@ -24,13 +30,19 @@ param workspaceName string
 @description('Name of the cluster\'s identity.')
 param clusterIdentityName string
 
+@description('Whether the nodes are in a virtual network.')
+param hasNetwork bool
+
+@description('Name of the virtual network.')
+param networkName string
+
 @description('Object id of the app\'s identity.')
 param appPrincipalId string
 
 @description('Object id of the cluster\'s identity.')
 param clusterPrincipalId string
 
-@description('Object id of the identity of the data account\'s topic.')
+@description('Object id of the identity of the data account\'s topic; empty when the app makes it.')
 param storageTopicPrincipalId string
 
 @description('Object id of the identity of the workspace\'s topic; empty when the app makes it.')
@@ -50,6 +62,8 @@ var accessAdministrator = 'f58310d9-a9f6-439a-9e8d-f62e7b41a168'
 var dataScientist = 'f6c7c914-8db3-469d-8ca1-694a8f32e121'
 var computeOperator = 'e503ece1-11d0-4e8e-8e2c-7a6c3bf38815'
 var identityOperator = 'f1a07417-d97a-45cb-824c-7a7467783830'
+var networkContributor = '4d97b98b-1d4f-4787-a291-c67834d212e7'
+var registryPull = '7f951dda-4ed3-4680-a7ca-43fe172d538d'
 
 var appOnHostAccount = [
   blobDataOwner
@@ -63,14 +77,19 @@ var appOnDataAccount = [
 ]
 var appOnGroup = concat([
   reader
+], mayProvision ? [
   eventGridContributor
-], hasWorkspace ? [] : [
+] : [], mayProvision && !hasWorkspace ? [
   contributor
-])
-var appOnWorkspace = hasWorkspace ? [
+] : [], mayProvision || hasWorkspace ? [] : [
   dataScientist
+])
+var appOnWorkspace = hasWorkspace ? concat([
+  dataScientist
+], mayProvision ? [
   computeOperator
-] : []
+] : []) : []
+var mayGiveRoles = mayProvision && (!hasWorkspace || !hasStorageTopic)
 
 // A parallel job keeps its state in a queue and a table:
 // https://learn.microsoft.com/azure/machine-learning/how-to-disable-local-auth-storage
@@ -82,7 +101,7 @@ var clusterOnDataAccount = [
 
 // The app may give these roles, to managed identities alone, and take them away:
 // https://learn.microsoft.com/azure/role-based-access-control/delegate-role-assignments-examples
-var mayGive = '{${blobDataContributor}, ${queueDataContributor}, ${tableDataContributor}, ${dataScientist}}'
+var mayGive = '{${blobDataContributor}, ${queueDataContributor}, ${tableDataContributor}, ${dataScientist}, ${registryPull}}'
 var givingCondition = '((!(ActionMatches{\'Microsoft.Authorization/roleAssignments/write\'})) OR (@Request[Microsoft.Authorization/roleAssignments:RoleDefinitionId] ForAnyOfAnyValues:GuidEquals ${mayGive} AND @Request[Microsoft.Authorization/roleAssignments:PrincipalType] ForAnyOfAnyValues:StringEqualsIgnoreCase {\'ServicePrincipal\'})) AND ((!(ActionMatches{\'Microsoft.Authorization/roleAssignments/delete\'})) OR (@Resource[Microsoft.Authorization/roleAssignments:RoleDefinitionId] ForAnyOfAnyValues:GuidEquals ${mayGive} AND @Resource[Microsoft.Authorization/roleAssignments:PrincipalType] ForAnyOfAnyValues:StringEqualsIgnoreCase {\'ServicePrincipal\'}))'
 
 resource hostAccount 'Microsoft.Storage/storageAccounts@2024-01-01' existing = {
@@ -111,6 +130,15 @@ resource workspace 'Microsoft.MachineLearningServices/workspaces@2025-12-01' exi
 
 resource clusterIdentity 'Microsoft.ManagedIdentity/userAssignedIdentities@2023-01-31' existing = {
   name: clusterIdentityName
+}
+
+resource network 'Microsoft.Network/virtualNetworks@2024-05-01' existing = {
+  name: networkName
+}
+
+resource clusterSubnet 'Microsoft.Network/virtualNetworks/subnets@2024-05-01' existing = {
+  parent: network
+  name: 'cluster'
 }
 
 resource appHostAccountRoles 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for role in appOnHostAccount: {
@@ -154,7 +182,7 @@ resource appTopicRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
 }
 
 // For host/default/listKeys: the blob trigger's event subscription wants the key blobs_extension.
-resource appItselfRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+resource appItselfRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (mayProvision) {
   scope: app
   name: guid(app.id, appPrincipalId, websiteContributor)
   properties: {
@@ -173,7 +201,7 @@ resource appGroupRoles 'Microsoft.Authorization/roleAssignments@2022-04-01' = [f
   }
 }]
 
-resource appGivingRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!hasWorkspace) {
+resource appGivingRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (mayGiveRoles) {
   name: guid(resourceGroup().id, appPrincipalId, accessAdministrator)
   properties: {
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', accessAdministrator)
@@ -194,11 +222,22 @@ resource appWorkspaceRoles 'Microsoft.Authorization/roleAssignments@2022-04-01' 
   }
 }]
 
-resource appClusterIdentityRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (hasWorkspace) {
+resource appClusterIdentityRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (mayProvision && hasWorkspace) {
   scope: clusterIdentity
   name: guid(clusterIdentity.id, appPrincipalId, identityOperator)
   properties: {
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', identityOperator)
+    principalId: appPrincipalId
+    principalType: 'ServicePrincipal'
+  }
+}
+
+// A cluster is put into its subnet by whoever makes or changes it.
+resource appSubnetRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (mayProvision && hasWorkspace && hasNetwork) {
+  scope: clusterSubnet
+  name: guid(clusterSubnet.id, appPrincipalId, networkContributor)
+  properties: {
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', networkContributor)
     principalId: appPrincipalId
     principalType: 'ServicePrincipal'
   }
@@ -224,7 +263,17 @@ resource clusterWorkspaceRole 'Microsoft.Authorization/roleAssignments@2022-04-0
   }
 }
 
-resource storageTopicRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+// A workspace that others have made: its name is known, but not that it is there.
+resource clusterGroupRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!mayProvision && !hasWorkspace) {
+  name: guid(resourceGroup().id, clusterPrincipalId, dataScientist)
+  properties: {
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', dataScientist)
+    principalId: clusterPrincipalId
+    principalType: 'ServicePrincipal'
+  }
+}
+
+resource storageTopicRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (hasStorageTopic) {
   scope: dataAccount
   name: guid(dataAccount.id, storageTopicPrincipalId, blobDataContributor)
   properties: {

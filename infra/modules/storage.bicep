@@ -1,4 +1,4 @@
-metadata description = 'A storage account without keys, with its containers, queues and tables.'
+metadata description = 'A storage account without keys.'
 
 @description('Region.')
 param location string
@@ -13,15 +13,6 @@ param name string
 
 @description('Redundancy.')
 param sku string
-
-@description('Names of the blob containers.')
-param containers array
-
-@description('Names of the queues.')
-param queues array
-
-@description('Names of the tables.')
-param tables array
 
 @description('How long deleted blobs and containers can be restored (days); 0 for not at all.')
 @minValue(0)
@@ -87,34 +78,6 @@ resource blobService 'Microsoft.Storage/storageAccounts/blobServices@2024-01-01'
   }
 }
 
-resource blobContainers 'Microsoft.Storage/storageAccounts/blobServices/containers@2024-01-01' = [for container in containers: {
-  parent: blobService
-  name: container
-  properties: {
-    publicAccess: 'None'
-  }
-}]
-
-resource queueService 'Microsoft.Storage/storageAccounts/queueServices@2024-01-01' = {
-  parent: account
-  name: 'default'
-}
-
-resource storageQueues 'Microsoft.Storage/storageAccounts/queueServices/queues@2024-01-01' = [for queue in queues: {
-  parent: queueService
-  name: queue
-}]
-
-resource tableService 'Microsoft.Storage/storageAccounts/tableServices@2024-01-01' = {
-  parent: account
-  name: 'default'
-}
-
-resource storageTables 'Microsoft.Storage/storageAccounts/tableServices/tables@2024-01-01' = [for table in tables: {
-  parent: tableService
-  name: table
-}]
-
 resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2024-01-01' = if (!empty(agingPrefix)) {
   parent: account
   name: 'default'
@@ -154,8 +117,4 @@ resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2024-01
   ]
 }
 
-output id string = account.id
 output name string = account.name
-output blobEndpoint string = account.properties.primaryEndpoints.blob
-output queueEndpoint string = account.properties.primaryEndpoints.queue
-output tableEndpoint string = account.properties.primaryEndpoints.table

@@ -1,4 +1,4 @@
-metadata description = 'The Azure Machine Learning workspace with its GPU cluster, its datastores and the topic of its events.'
+metadata description = 'The Azure Machine Learning workspace with its datastores, the topic of its events and, if wanted, its GPU cluster.'
 
 @description('Region of the workspace.')
 param location string
@@ -39,6 +39,9 @@ param dataIsolation bool
 
 @description('Whether only private endpoints reach the workspace.')
 param isPrivate bool
+
+@description('Whether the cluster is made; else the app makes it.')
+param makesCluster bool
 
 @description('Name of the cluster.')
 @minLength(3)
@@ -102,7 +105,7 @@ resource workspace 'Microsoft.MachineLearningServices/workspaces@2025-12-01' = {
   }
 }
 
-resource cluster 'Microsoft.MachineLearningServices/workspaces/computes@2025-12-01' = {
+resource cluster 'Microsoft.MachineLearningServices/workspaces/computes@2025-12-01' = if (makesCluster) {
   parent: workspace
   name: computeName
   location: computeLocation

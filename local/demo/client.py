@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from azure.core.exceptions import HttpResponseError, ResourceNotFoundError, ServiceRequestError
+from azure.core.exceptions import HttpResponseError, ServiceRequestError
 from azure.storage.blob import BlobServiceClient
 
 UPLOADS_AT_ONCE = 8
@@ -83,11 +83,11 @@ class Client:
 
     def report(self, export: str) -> dict[str, Any] | None:
         """The report on a label export (`<container>/<path>`), or None when it was not looked at yet."""
-        try:
-            report: dict[str, Any] = json.loads(self.read(WORK_CONTAINER, f"exports/{export}.json"))
-        except ResourceNotFoundError:
-            return None
-        return report
+        for each in self.get("/api/exports")["exports"]:
+            if each["export"] == export:
+                report: dict[str, Any] = self.get(f"/api/exports/{each['id']}")
+                return report
+        return None
 
 
 def wait_for(what: str, look: Callable[[], Any], *, seconds: float, every: float = 0.3) -> Any:

@@ -1,6 +1,17 @@
-"""Readers of label exports: each turns its format into one stream of labelled images."""
+"""Readers of label exports: whatever the format, one stream of labelled images."""
 
 from shared.labels.coco import read_coco
-from shared.labels.model import LabelledImage
+from shared.labels.export import Format, LabelExport, open_export
+from shared.labels.model import ExportFile, IncompleteExportError, LabelledImage, Problem, Problems
 
-__all__ = ["LabelledImage", "read_coco"]
+__all__ = [
+    "ExportFile",
+    "Format",
+    "IncompleteExportError",
+    "LabelExport",
+    "LabelledImage",
+    "Problem",
+    "Problems",
+    "open_export",
+    "read_coco",
+]

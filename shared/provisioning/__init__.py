@@ -3,6 +3,7 @@
 from shared.provisioning.work import (
     Work,
     carry_out,
+    give_up,
     note_request,
     plan_report,
     provisioning_report,
@@ -13,6 +14,7 @@ from shared.provisioning.work import (
 __all__ = [
     "Work",
     "carry_out",
+    "give_up",
     "note_request",
     "plan_report",
     "provisioning_report",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -37,8 +38,8 @@ DATA_SCIENTIST = Role("AzureML Data Scientist", "f6c7c914-8db3-469d-8ca1-694a8f3
 def grant_command(role: str, scope: str, object_id: str, kind: str) -> str:
     """The Azure CLI's command that gives somebody a role."""
     return (
-        f"az role assignment create --assignee-object-id {object_id} --assignee-principal-type {kind} "
-        f"--role '{role}' --scope {scope}"
+        f"az role assignment create --assignee-object-id {shlex.quote(object_id)} --assignee-principal-type {kind} "
+        f"--role {shlex.quote(role)} --scope {shlex.quote(scope)}"
     )
 
 
@@ -101,10 +102,10 @@ class RoleAssignment(Resource):
             ) from error
 
     def _is_it(self, assignment: Mapping[str, Any]) -> bool:
-        """The list also has what is assigned above and below the scope."""
+        """The list also has what is assigned above the scope, which counts, and below it, which does not."""
         role = str(assignment["roleDefinitionId"]).rsplit("/", 1)[-1]
-        above = str(assignment["scope"]).rstrip("/")
-        return same(role, self._role.id) and f"{self._scope}/".lower().startswith(f"{above}/".lower())
+        is_below = str(assignment["scope"]).lower().startswith(f"{self._scope}/".lower())
+        return same(role, self._role.id) and not is_below
 
     @property
     def deletion(self) -> str:
@@ -136,17 +137,10 @@ def topic_principal(topic: EventTopic) -> str | None:
 def permissions_at(clients: Clients, scope: str) -> list[Mapping[str, Any]]:
     """What the app may do at a scope: https://learn.microsoft.com/rest/api/authorization/permissions
 
-    None where it may not ask that: each role that it has to have lets it, but for those of Azure ML.
+    Raises azure.core.exceptions.HttpResponseError, with status 403 where it may not even ask that.
     """
-    from azure.core.exceptions import HttpResponseError
-
     path = f"{scope}/providers/Microsoft.Authorization/permissions"
-    try:
-        found: list[Mapping[str, Any]] = clients.ask_resource_manager("GET", path, API_VERSION)["value"]
-    except HttpResponseError as error:
-        if error.status_code != 403:
-            raise
-        return []
+    found: list[Mapping[str, Any]] = clients.ask_resource_manager("GET", path, API_VERSION)["value"]
     return found
 
 

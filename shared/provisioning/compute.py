@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from shared.errors import ProvisioningError
+from shared.errors import ConflictError, ProvisioningError
 from shared.provisioning.resource import TAGS, Properties, Resource
 from shared.provisioning.workspace import region_name
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from shared.clients import Clients
 
-CHANGING_STATES = {"Creating", "Updating", "Resizing", "Deleting"}
+CHANGING_STATES = {"Creating", "Updating", "Deleting"}
 POLL_SECONDS = 5.0
 # A cluster is made in a minute or two; a worker that was killed may have left one half made.
 CHANGING_SECONDS = 15 * 60
@@ -35,7 +35,7 @@ class Cluster(Resource):
 
     type = "compute"
     # https://learn.microsoft.com/azure/machine-learning/how-to-create-attach-compute-cluster
-    fixed = frozenset({"type", "size", "priority", "location", "subnet", "state"})
+    fixed = frozenset({"type", "size", "priority", "location", "subnet", "ssh_port", "failure"})
 
     def __init__(self, clients: Clients, workspace: Resource) -> None:
         super().__init__(clients.settings.compute_name, [workspace])
@@ -53,6 +53,7 @@ class Cluster(Resource):
         return {
             "type": "amlcompute",
             "state": "Succeeded",
+            "failure": "",
             "size": settings.compute_size,
             "priority": settings.compute_priority,
             "location": settings.cluster_location,
@@ -65,7 +66,7 @@ class Cluster(Resource):
         }
 
     def actual(self) -> Properties | None:
-        found = self._settled()
+        found = find_compute(self._clients)
         if found is None:
             return None
         kind = str(found.type).lower()
@@ -74,7 +75,8 @@ class Cluster(Resource):
         subnet = found.network_settings.subnet if found.network_settings else None
         return {
             "type": kind,
-            "state": _state_of(found),
+            "state": _text(found.provisioning_state),
+            "failure": _failure_of(found),
             "size": str(found.size),
             "priority": "LowPriority" if found.tier == "low_priority" else "Dedicated",
             "location": region_name(found.location),
@@ -101,17 +103,18 @@ class Cluster(Resource):
             assigned = ManagedIdentityConfiguration(resource_id=settings.compute_identity)
             identity = IdentityConfiguration(type="user_assigned", user_assigned_identities=[assigned])
         subnet = settings.compute_subnet_resource_id
-        existing = find_compute(self._clients)
+        existing = self._settled()
         compute = AmlCompute(
             name=self.name,
             size=settings.compute_size,
-            tier=settings.compute_priority,
+            tier="low_priority" if settings.compute_priority == "LowPriority" else "dedicated",
             location=settings.cluster_location,
             min_instances=settings.compute_min_nodes,
             max_instances=settings.compute_max_nodes,
             idle_time_before_scale_down=settings.compute_idle_seconds,
             network_settings=NetworkSettings(subnet=subnet) if subnet else None,
-            enable_node_public_ip=not subnet,
+            # Azure can't change it, so a cluster that is there keeps what it has.
+            enable_node_public_ip=existing.enable_node_public_ip if existing else not subnet,
             ssh_public_access_enabled=False,
             identity=identity,
             tags={**((existing.tags if existing else None) or {}), **TAGS},
@@ -119,8 +122,12 @@ class Cluster(Resource):
         self._clients.ml.compute.begin_create_or_update(compute).result()
 
     def delete(self) -> None:
-        if find_compute(self._clients) is not None:
-            self._clients.ml.compute.begin_delete(self.name).result()
+        found = find_compute(self._clients)
+        if found is None:
+            return
+        if str(found.type).lower() != "amlcompute":
+            raise ConflictError(f"compute {self.name} is a {found.type}, which others made: delete it in Azure")
+        self._clients.ml.compute.begin_delete(self.name).result()
 
     def _settled(self) -> AmlCompute | None:
         """The cluster, once Azure has ended what it does with it."""
@@ -135,10 +142,11 @@ class Cluster(Resource):
         return None
 
 
-def _state_of(compute: AmlCompute) -> str:
-    """A creation that Azure refused leaves a failed cluster behind."""
-    why = f" ({compute.provisioning_errors})" if compute.provisioning_errors else ""
-    return f"{_text(compute.provisioning_state)}{why}"
+def _failure_of(compute: AmlCompute) -> str:
+    """Why Azure could not make it; such a cluster stays behind and can only be deleted."""
+    if _text(compute.provisioning_state) != "Failed":
+        return ""
+    return str(compute.provisioning_errors or "unknown")
 
 
 def _text(value: Any) -> str:

@@ -21,7 +21,7 @@ class Table(Resource):
 
     def __init__(self, clients: Clients) -> None:
         super().__init__(TABLE)
-        self._tables = clients.tables
+        self._tables, self._account = clients.tables, clients.account_name
 
     def desired(self) -> Properties:
         return {}
@@ -35,7 +35,7 @@ class Table(Resource):
 
     @property
     def deletion(self) -> str:
-        return "it knows what became of every image: `az storage table delete --auth-mode login` if that is wanted"
+        return f"it knows what became of every image; {_by_hand('table', self._account, self.name)}"
 
 
 class Queue(Resource):
@@ -45,7 +45,7 @@ class Queue(Resource):
 
     def __init__(self, clients: Clients, name: str) -> None:
         super().__init__(name)
-        self._queues = clients.queues
+        self._queues, self._account = clients.queues, clients.account_name
 
     def desired(self) -> Properties:
         return {}
@@ -67,7 +67,7 @@ class Queue(Resource):
 
     @property
     def deletion(self) -> str:
-        return "messages may be in it: `az storage queue delete --auth-mode login` if that is wanted"
+        return f"messages may be in it; {_by_hand('queue', self._account, self.name)}"
 
 
 class Container(Resource):
@@ -77,7 +77,7 @@ class Container(Resource):
 
     def __init__(self, clients: Clients, name: str) -> None:
         super().__init__(name)
-        self._blobs = clients.blobs
+        self._blobs, self._account = clients.blobs, clients.account_name
 
     def desired(self) -> Properties:
         return {}
@@ -93,7 +93,7 @@ class Container(Resource):
 
     @property
     def deletion(self) -> str:
-        return "data is in it: `az storage container delete --auth-mode login` if that is wanted"
+        return f"data is in it; {_by_hand('container', self._account, self.name)}"
 
 
 def foundation(clients: Clients) -> Sequence[Resource]:
@@ -106,3 +106,7 @@ def foundation(clients: Clients) -> Sequence[Resource]:
         Container(clients, clients.settings.work_container),
         *(Queue(clients, name) for name in QUEUES),
     ]
+
+
+def _by_hand(kind: str, account: str, name: str) -> str:
+    return f"to delete it all the same: `az storage {kind} delete --auth-mode login --account-name {account} -n {name}`"

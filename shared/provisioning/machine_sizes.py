@@ -74,8 +74,8 @@ class Quota:
     words: str
 
     @property
-    def free(self) -> float:
-        return float("inf") if self.limit is None else max(0, self.limit - self.used)
+    def free(self) -> int:
+        return max(0, (self.limit or 0) - self.used)
 
     @property
     def is_low_priority(self) -> bool:
@@ -88,7 +88,7 @@ class Quota:
     @classmethod
     def from_json(cls, usage: Mapping[str, Any]) -> Quota:
         """From a `Usage` of the REST API."""
-        name, limit = usage.get("name") or {}, int(usage.get("limit") or 0)
+        name, limit = usage.get("name") or {}, int(-1 if usage.get("limit") is None else usage["limit"])
         value, label = str(name.get("value") or ""), str(name.get("localizedValue") or "")
         words = "|".join(_plain(part) for part in (value, label, str(usage.get("type") or "")))
         return cls(label or value, int(usage.get("currentValue") or 0), None if limit < 0 else limit, words)
@@ -159,20 +159,22 @@ def check_quota(
     relevant = [
         each
         for each in quotas
-        if each.is_low_priority == is_low and (each.is_total or f"|{each.words}".find(f"|{_family(size)}") >= 0)
+        if each.is_low_priority == is_low
+        and each.limit is not None
+        and (each.is_total or (size.family and f"|{_family(size)}" in f"|{each.words}"))
     ]
     if not relevant:
         return Check(name, UNCHECKED, f"Azure ML tells no quota of {size.family} in {location}")
     ask = f"ask for more ({QUOTA_HELP}; family {size.family}, region {location}), or choose another COMPUTE_SIZE"
     tightest = min(relevant, key=lambda each: each.free)
-    have = f"{tightest.free:g} of {tightest.limit} vCPUs are free in {tightest.label}, {location}"
+    have = f"{tightest.free} of {tightest.limit} vCPUs are free in {tightest.label}, {location}"
     for quota in relevant:
         needed = size.cores * max(1, least)
         if quota.limit is not None and quota.limit < needed:
-            message = f"{quota.label} in {location} is {quota.limit} vCPUs, {quota.free:g} of them free; "
+            message = f"{quota.label} in {location} is {quota.limit} vCPUs, {quota.free} of them free; "
             return Check(name, REFUSED, f"{message}{max(1, least)} node(s) of {size.name} need {needed}", ask)
     if tightest.free < size.cores * most:
-        nodes = int(tightest.free // size.cores)
+        nodes = tightest.free // size.cores
         message = f"{have}: enough for {nodes} of the {most} nodes (COMPUTE_MAX_NODES) of {size.name}; jobs may wait"
         return Check(name, WARNING, message, ask)
     return Check(name, PASSED, f"{have}: enough for {most} nodes of {size.name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import logging
 import math
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from shared.provisioning.access import allows, grant_command, permissions_at
 from shared.provisioning.check import PASSED, REFUSED, UNCHECKED, Check
 from shared.provisioning.machine_sizes import MachineSize, Quota, check_quota, check_size, find_size
-from shared.provisioning.resource import CREATE, EXISTS, UNREADABLE, PlannedResource
+from shared.provisioning.resource import CREATE, EXISTS, UNREADABLE, PlannedResource, same
 
 if TYPE_CHECKING:
     from shared.clients import Clients
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 RESOURCES_API_VERSION, LOCATIONS_API_VERSION, ML_API_VERSION = "2021-04-01", "2022-12-01", "2024-10-01"
 ML_PROVIDER = "Microsoft.MachineLearningServices"
 NAMESPACES = (ML_PROVIDER, "Microsoft.EventGrid")
+PERMISSIONS = "permissions"
 # So many of the nearest regions are asked whether they offer a size that the wanted one does not.
 NEAREST_REGIONS = 6
 
@@ -44,7 +46,7 @@ def preflight(clients: Clients, plan: Sequence[PlannedResource]) -> list[Check]:
     checks: dict[str, Iterable[Check]] = {
         "resource group": _resource_group(clients),
         **{name: _provider(clients, name) for name in NAMESPACES},
-        "permissions": _permissions(clients, {each.id: each.action for each in plan}),
+        PERMISSIONS: _permissions(clients, {each.id: each.action for each in plan}),
         "vm size and quota": _machine(clients, plan),
     }
     return [check for name, found in checks.items() for check in _asked(name, found)]
@@ -100,25 +102,38 @@ def _provider(clients: Clients, namespace: str) -> Iterator[Check]:
 
 
 def _permissions(clients: Clients, actions: Mapping[str, str]) -> Iterator[Check]:
+    if clients.settings.provisioning == "disabled":
+        return  # It only looks, and needs no right to make anything.
     by_scope: dict[str, list[Need]] = {}
     for need in needed_permissions(clients, actions):
         by_scope.setdefault(need.scope, []).append(need)
-    lacking = 0
-    for scope, needs in by_scope.items():
+    found = [check for scope, needs in by_scope.items() for check in _permissions_at(clients, scope, needs)]
+    yield from found or [Check(PERMISSIONS, PASSED, "the app's identity may do all that it has to")]
+
+
+def _permissions_at(clients: Clients, scope: str, needs: Sequence[Need]) -> Iterator[Check]:
+    """What is lacking at one scope, role by role."""
+    from azure.core.exceptions import HttpResponseError
+
+    try:
         granted = permissions_at(clients, scope)
-        missing = [need for need in needs if not allows(granted, need.action)]
-        for role in dict.fromkeys(need.role for need in missing):
-            lacking += 1
-            principal = clients.principal
-            what = ", ".join(need.action for need in missing if need.role == role)
-            yield Check(
-                "permissions",
-                REFUSED,
-                f"the app's identity {principal.object_id} lacks the role {role} at {scope}: it may not {what}",
-                grant_command(role, scope, principal.object_id, principal.kind),
-            )
-    if not lacking:
-        yield Check("permissions", PASSED, "the app's identity may do all that it has to")
+    except HttpResponseError as error:
+        if error.status_code not in {403, 404}:
+            raise
+        if error.status_code == 404 or scope != clients.settings.resource_group_id:
+            yield Check(PERMISSIONS, UNCHECKED, f"the app may not ask what it may do at {scope}: {_first_line(error)}")
+            return
+        granted = []  # At the resource group each role that the app has to have would let it ask.
+    missing = [need for need in needs if not allows(granted, need.action)]
+    for role in dict.fromkeys(need.role for need in missing):
+        principal = clients.principal
+        what = ", ".join(need.action for need in missing if need.role == role)
+        yield Check(
+            PERMISSIONS,
+            REFUSED,
+            f"the app's identity {principal.object_id} lacks the role {role} at {scope}: it may not {what}",
+            grant_command(role, scope, principal.object_id, principal.kind),
+        )
 
 
 def needed_permissions(clients: Clients, actions: Mapping[str, str]) -> Iterator[Need]:
@@ -151,20 +166,43 @@ def needed_permissions(clients: Clients, actions: Mapping[str, str]) -> Iterator
         if settings.compute_subnet_resource_id:
             join = "Microsoft.Network/virtualNetworks/subnets/join/action"
             yield Need(join, "Network Contributor", settings.compute_subnet_resource_id)
-    for kind in ("systemTopics", "systemTopics/eventSubscriptions", "eventSubscriptions"):
+    for kind in ("systemTopics", "systemTopics/eventSubscriptions"):
         yield Need(f"Microsoft.EventGrid/{kind}/write", "EventGrid Contributor", group)
+    account, registry = clients.account_resource_id, settings.container_registry_resource_id
+    yield Need("Microsoft.EventGrid/eventSubscriptions/write", "EventGrid Contributor", _group_of(account))
+    for elsewhere in (account, registry):
+        if elsewhere and not same(_group_of(elsewhere), group):
+            yield Need("Microsoft.Authorization/roleAssignments/read", "Reader", elsewhere)
     for action in ("host/listKeys/action", "functions/write"):
         yield Need(f"Microsoft.Web/sites/{action}", "Website Contributor", app)
 
 
+def _group_of(resource_id: str) -> str:
+    """ARM id of a resource's resource group."""
+    return "/".join(resource_id.split("/")[:5])
+
+
 def _machine(clients: Clients, plan: Sequence[PlannedResource]) -> Iterator[Check]:
     """Size and quota matter where a cluster is to be made; one that is there has both."""
+    from azure.core.exceptions import HttpResponseError
+
     settings = clients.settings
     cluster = next(each for each in plan if each.type == "compute")
     if cluster.action != CREATE:
         return
     wanted, location = settings.compute_size, settings.cluster_location
-    offered = _offered(clients, location)
+    try:
+        offered = _offered(clients, location)
+    except HttpResponseError as error:
+        if error.status_code != 400:
+            raise
+        yield Check(
+            "region",
+            REFUSED,
+            f"Azure ML has no clusters in {location}: {_first_line(error)}",
+            "set COMPUTE_LOCATION to a region where it has (az account list-locations --output table)",
+        )
+        return
     nearby = partial(_regions_offering, clients, wanted, location)
     check = check_size(wanted, location, offered, nearby, dt.datetime.now(dt.UTC).date())
     yield check
@@ -189,11 +227,15 @@ def _regions_offering(clients: Clients, wanted: str, location: str) -> list[str]
     path = f"/subscriptions/{clients.settings.azure_subscription_id}/locations"
     try:
         regions = clients.ask_resource_manager("GET", path, LOCATIONS_API_VERSION)["value"]
-        nearest = _nearest(regions, location)[:NEAREST_REGIONS]
-        return [name for name in nearest if find_size(_offered(clients, name), wanted) is not None]
     except HttpResponseError as error:
         logger.warning("regions that offer %s can't be looked up: %s", wanted, _first_line(error))
         return []
+    found = []
+    for name in _nearest(regions, location)[:NEAREST_REGIONS]:
+        with contextlib.suppress(HttpResponseError):  # Azure ML is not in every region.
+            if find_size(_offered(clients, name), wanted) is not None:
+                found.append(name)
+    return found
 
 
 def _nearest(regions: Sequence[dict[str, Any]], location: str) -> list[str]:

@@ -19,11 +19,13 @@ EXISTS, CREATE, UPDATE, CONFLICT, UNREADABLE = "exists", "create", "update", "co
 class Resource(ABC):
     """One thing that must exist. `needs` are the ids of the resources that must exist before it.
 
-    `fixed` are the properties that Azure can't change in place; `remedy` says what a person can do about these.
+    `fixed` are the properties that Azure can't change in place; `remedy` says what a person can do about these. A
+    conflict means that it is somebody else's where `is_foreign_in_conflict`; then nothing is put into it.
     """
 
     type: ClassVar[str]
     fixed: ClassVar[frozenset[str]] = frozenset()
+    is_foreign_in_conflict: ClassVar[bool] = False
 
     def __init__(self, name: str, needs: Sequence[Resource] = ()) -> None:
         self.name = name
@@ -71,8 +73,8 @@ class Difference:
 
 @dataclass(frozen=True)
 class PlannedResource:
-    """`action` is exists, create, update, conflict, or unreadable (Azure does not let the app look). `remedy` says what
-    to do about a conflict, or why Azure refused.
+    """`action` is exists, create, update, conflict, or unreadable (Azure did not let the app look, `error` says why).
+    `remedy` says what to do about a conflict.
     """
 
     id: str
@@ -83,6 +85,7 @@ class PlannedResource:
     actual: Properties | None = None
     differences: tuple[Difference, ...] = ()
     remedy: str = ""
+    error: str = ""
 
 
 def planned(resource: Resource, *, is_possible: bool = True) -> PlannedResource:

@@ -30,7 +30,7 @@ NOT_STARTED, INCOMPLETE = "not_started", "incomplete"
 class ResourceState:
     """`state`: pending, in_progress, ready, failed (`error` says why), conflict (Azure can't change it in place),
     waiting (for another that failed) or deleted; `since` is RFC 3339, UTC. `desired` and `actual` are what was
-    compared.
+    compared. `deleted_after` is the last request before somebody deleted it: only a later one makes it again.
     """
 
     id: str
@@ -41,6 +41,7 @@ class ResourceState:
     error: str = ""
     desired: dict[str, Any] = field(default_factory=dict)
     actual: dict[str, Any] | None = None
+    deleted_after: int = 0
 
     def become(self, state: str, error: str = "") -> None:
         """`since` is when the present state, with its error, began."""
@@ -65,9 +66,9 @@ class State:
         """not_started, in_progress, failed, ready, or incomplete when something was deleted."""
         if not self.requested:
             return NOT_STARTED
-        if self.done < self.requested:
-            return IN_PROGRESS
         states = {each.state for each in self.resources}
+        if self.done < self.requested or IN_PROGRESS in states:
+            return IN_PROGRESS
         if self.error or any(each.state == REFUSED for each in self.checks) or states - {READY, DELETED}:
             return FAILED
         return INCOMPLETE if DELETED in states else READY
@@ -78,19 +79,18 @@ class State:
 
     @classmethod
     def from_json(cls, content: bytes) -> State:
-        """Read what `to_json` wrote."""
-        value = json.loads(content)
-        return cls(
-            value["requested"],
-            value["taken"],
-            value["done"],
-            value["error"],
-            [Check(**each) for each in value["checks"]],
-            [ResourceState(**each) for each in value["resources"]],
-        )
+        """Read what `to_json` wrote, in this version of the app or another: unknown fields are dropped."""
+        value = _known(cls, json.loads(content))
+        value["checks"] = [Check(**_known(Check, each)) for each in value.get("checks", [])]
+        value["resources"] = [ResourceState(**_known(ResourceState, each)) for each in value.get("resources", [])]
+        return cls(**value)
 
     def to_json(self) -> bytes:
         return json.dumps(dataclasses.asdict(self), indent=1).encode()
+
+
+def _known(kind: type[Any], value: dict[str, Any]) -> dict[str, Any]:
+    return {each.name: value[each.name] for each in dataclasses.fields(kind) if each.name in value}
 
 
 def read_state(clients: Clients) -> State:

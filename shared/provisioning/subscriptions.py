@@ -40,7 +40,7 @@ class Subscription(Resource):
         self._topic = topic
 
     def desired(self) -> Properties:
-        shown = _shown(self.document())
+        shown = {**_shown(self.document()), "state": "Succeeded"}
         return shown if self._key() is None else {**shown, "key": "current"}
 
     def actual(self) -> Properties | None:
@@ -49,16 +49,18 @@ class Subscription(Resource):
         subscriptions = self._clients.event_grid.system_topic_event_subscriptions
         place = (*self._topic.place(self._topic.find()), self.name)
         try:
-            found: dict[str, Any] = subscriptions.get(*place).serialize()["properties"]
+            subscription = subscriptions.get(*place)
         except ResourceNotFoundError:
             return None
-        if found["destination"]["endpointType"] != "WebHook":
-            return _shown(found)
+        found: dict[str, Any] = subscription.serialize()["properties"]
+        state = {"state": str(subscription.provisioning_state)}
+        if (found.get("destination") or {}).get("endpointType") != "WebHook":
+            return {**_shown(found), **state}
         # What a subscription answers is without its URL's query, in which the key stands.
         url = str(subscriptions.get_full_url(*place).endpoint_url)
         found["destination"]["properties"] = {"endpointUrl": url}
         is_current = parse_qs(urlsplit(url).query).get("code") == [self._key()]
-        return {**_shown(found), "key": "current" if is_current else "outdated"}
+        return {**_shown(found), **state, "key": "current" if is_current else "outdated"}
 
     def make(self) -> None:
         from azure.mgmt.eventgrid.models import EventSubscription
@@ -74,6 +76,9 @@ class Subscription(Resource):
             document["destination"]["properties"]["endpointUrl"] += f"&{urlencode({'code': key})}"
         subscription = EventSubscription.deserialize({"properties": document})
         subscriptions = self._clients.event_grid.system_topic_event_subscriptions
+        if (self.actual() or {}).get("state") == "Failed":
+            # One whose endpoint did not answer when it was made stays so: it has to be made anew.
+            subscriptions.begin_delete(*place).result()
         subscriptions.begin_create_or_update(*place, subscription).result()
 
     def delete(self) -> None:
@@ -184,12 +189,12 @@ def _shown(document: Mapping[str, Any]) -> dict[str, Any]:
     """What of a subscription is compared and shown: without keys, and without what Azure adds by itself."""
     given = document.get("filter") or {}
     dead = (document.get("deadLetterWithResourceIdentity") or {}).get("deadLetterDestination") or {}
-    inner = document["destination"].get("properties") or {}
+    inner = (document.get("destination") or {}).get("properties") or {}
     url = urlsplit(inner.get("endpointUrl") or "")
     function = parse_qs(url.query).get("functionName", [""])[0]
     return {
         "destination": inner.get("resourceId") or f"{url.scheme}://{url.netloc}{url.path}?functionName={function}",
-        "event_types": given.get("includedEventTypes"),
+        "event_types": sorted(given.get("includedEventTypes") or ()),
         "subject_begins_with": given.get("subjectBeginsWith") or "",
         "filters": [
             {key: each[key] for key in ("operatorType", "key", "value", "values") if key in each}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING
 
+from shared.errors import ConflictError
 from shared.provisioning.resource import TAGS, Properties, Resource, same
 from shared.provisioning.workspace import region_name
 
@@ -28,12 +29,13 @@ class EventTopic(Resource):
 
     type = "system topic"
     fixed = frozenset({"source"})
+    is_foreign_in_conflict = True
     topic_type: str
 
     def __init__(self, clients: Clients, name: str, *needs: Resource) -> None:
         # 3 to 50 letters, digits and hyphens:
         # https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules#microsofteventgrid
-        super().__init__(f"labelloop-{name.replace('_', '-')}"[:50], needs)
+        super().__init__(f"labelloop-{name.replace('_', '-')}", needs)
         self._clients = clients
 
     @property
@@ -47,10 +49,10 @@ class EventTopic(Resource):
 
     @property
     def remedy(self) -> str:
-        return f"another source's topic has the name {self.name}: delete or rename that"
+        return f"another source's topic has the name {self.name}: delete that one, or use another resource group"
 
     def desired(self) -> Properties:
-        return {"source": self.source, "identity": "SystemAssigned"}
+        return {"source": self.source, "identity": "SystemAssigned", "state": "Succeeded"}
 
     def actual(self) -> Properties | None:
         found = self.find()
@@ -60,6 +62,7 @@ class EventTopic(Resource):
         return {
             "source": str(found.source),
             "identity": "SystemAssigned" if "SystemAssigned" in identity else identity,
+            "state": str(found.provisioning_state),
             "name": str(found.name),
         }
 
@@ -84,8 +87,11 @@ class EventTopic(Resource):
 
     def delete(self) -> None:
         found = self.find()
-        if found is not None:
-            self._clients.event_grid.system_topics.begin_delete(*self.place(found)).result()
+        if found is None:
+            return
+        if found.name != self.name:
+            raise ConflictError(f"the source's system topic is {found.name}, which others made: delete it in Azure")
+        self._clients.event_grid.system_topics.begin_delete(*self.place(found)).result()
 
     def find(self) -> SystemTopic | None:
         """The source's topic: in the app's resource group, or in the source's own."""

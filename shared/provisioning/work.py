@@ -5,17 +5,17 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import ConflictError, ForbiddenError, InvalidRequestError, NotFoundError, ProvisioningError
+from shared.locks import lock
 from shared.provisioning import state as states
 from shared.provisioning.check import REFUSED
 from shared.provisioning.data_account import foundation
 from shared.provisioning.desired import desired_resources
-from shared.provisioning.lock import provisioning_lock
-from shared.provisioning.preflight import preflight
+from shared.provisioning.preflight import PERMISSIONS, preflight
 from shared.provisioning.resource import (
     CONFLICT,
     CREATE,
@@ -31,10 +31,13 @@ from shared.queues import PROVISION
 if TYPE_CHECKING:
     from shared.clients import Clients
 
+# It keeps workers from waiting for each other's halves; making a resource twice makes it once.
+LOCK_PATH = "provisioning.lock"
 BUSY_SECONDS = 10
-# Waits before a run that failed is tried again: a role that was just given takes minutes to be known everywhere, and an
-# app that was just deployed seconds to answer Event Grid's handshake.
-RETRY_SECONDS = (10, 30, 60, 120)
+# Waits before a run that failed is tried again: a role that was just given takes up to ten minutes to be known
+# everywhere (https://learn.microsoft.com/azure/role-based-access-control/troubleshooting), and an app that was just
+# deployed seconds to answer Event Grid's handshake.
+RETRY_SECONDS = (10, 30, 60, 120, 240, 300)
 
 logger = logging.getLogger(__name__)
 
@@ -62,30 +65,28 @@ class Work:
 
 def plan(clients: Clients) -> list[PlannedResource]:
     """Compare every desired resource with Azure."""
-    from azure.core.exceptions import HttpResponseError
-
     found: dict[str, PlannedResource] = {}
     for resource in desired_resources(clients):
         try:
             possible = all(found[each].action not in {CREATE, UNREADABLE} for each in resource.needs)
             found[resource.id] = planned(resource, is_possible=possible)
-        except HttpResponseError as error:
-            if error.status_code not in {401, 403}:
-                raise
+        except Exception as error:
+            # One resource that can't be read must not hide the others; a run looks at it again.
+            logger.warning("%s can't be read: %s", resource.id, error)
             found[resource.id] = PlannedResource(
-                resource.id, resource.type, resource.name, UNREADABLE, {}, remedy=str(error)
+                resource.id, resource.type, resource.name, UNREADABLE, {}, error=str(error)
             )
     return list(found.values())
 
 
 def plan_report(clients: Clients) -> dict[str, Any]:
-    """The plan and the checks, for people: `state` is blocked (a check refuses, or Azure lets the app look at something
-    not), changes or unchanged.
+    """The plan and the checks, for people: `state` is blocked (by a refused check, a conflict, or something that can't
+    be read), changes or unchanged.
     """
     resources = plan(clients)
     checks = preflight(clients, resources)
     actions = {each.action for each in resources}
-    if UNREADABLE in actions or any(each.state == REFUSED for each in checks):
+    if actions & {UNREADABLE, CONFLICT} or any(each.state == REFUSED for each in checks):
         overall = "blocked"
     else:
         overall = "unchanged" if actions == {EXISTS} else "changes"
@@ -156,16 +157,29 @@ def carry_out(clients: Clients, work: Work) -> None:
     """Do what a message says, once: a run that fails is put on the queue again, until it is tried enough."""
     if clients.settings.provisioning == "disabled":
         logger.warning("provisioning is disabled: a message that asked for it is dropped")
+        _end(clients, work.request)
         return
     if work.request and read_state(clients).done >= work.request:
         return
-    with provisioning_lock(clients) as is_mine:
+    with lock(clients, LOCK_PATH) as is_mine:
         if not is_mine:
             work.send(clients, BUSY_SECONDS)
         elif work.delete:
             _delete(clients, work)
         elif read_state(clients).done < work.request:
             _run(clients, work)
+
+
+def give_up(clients: Clients, work: Work) -> None:
+    """Note that the work of a message is given up: whoever carried it out was killed, or could not reach storage, again
+    and again.
+    """
+    message = "the worker did not get to its end; the app's log says why"
+    if work.delete:
+        _note(clients, work.delete, states.FAILED, f"could not be deleted: {message}")
+        return
+    change_state(clients, lambda state: setattr(state, "error", message))
+    _end(clients, work.request)
 
 
 def _require_enabled(clients: Clients) -> None:
@@ -191,7 +205,7 @@ def _run(clients: Clients, work: Work) -> None:
 
     taken = change_state(clients, take).taken
     try:
-        is_settled = _settle(clients)
+        is_settled = _settle(clients, taken)
     except Exception as error:
         # Azure did not answer while it was planned.
         logger.exception("provisioning could not be planned")
@@ -201,14 +215,21 @@ def _run(clients: Clients, work: Work) -> None:
         dataclasses.replace(work, attempt=work.attempt + 1).send(clients, RETRY_SECONDS[work.attempt])
         return
 
+    _end(clients, taken)
+
+
+def _end(clients: Clients, request: int) -> None:
     def end(state: State) -> None:
-        state.done = max(state.done, taken)
+        state.taken, state.done = max(state.taken, request), max(state.done, request)
 
     change_state(clients, end)
 
 
-def _settle(clients: Clients) -> bool:
-    """Plan, check and make all; False when another run may do better: when something failed that no person caused."""
+def _settle(clients: Clients, request: int) -> bool:
+    """Plan, check and make all that a request asks for. False when another run may do better: when something failed
+    that no person caused, or a role is lacking, since one that was just given is not known everywhere yet.
+    """
+    deleted = {each.id for each in read_state(clients).resources if each.deleted_after >= request}
     resources = desired_resources(clients)
     found = {each.id: each for each in plan(clients)}
     checks = preflight(clients, list(found.values()))
@@ -218,6 +239,8 @@ def _settle(clients: Clients) -> bool:
         kept = {each.id: each for each in state.resources}
         state.resources = [kept.get(each.id) or ResourceState(each.id, each.type, each.name) for each in found.values()]
         for entry in state.resources:
+            if entry.id in deleted:
+                continue
             entry.desired, entry.actual = dict(found[entry.id].desired), _plain(found[entry.id])
             entry.become(states.READY if found[entry.id].action == EXISTS else states.PENDING)
 
@@ -225,19 +248,25 @@ def _settle(clients: Clients) -> bool:
     refused = [each for each in checks if each.state == REFUSED]
     for check in refused:
         logger.error("%s: %s; %s", check.check, check.message, check.remedy)
-    return bool(refused) or _make_all(clients, resources, found)
+    if refused:
+        return any(each.check != PERMISSIONS for each in refused)
+    return _make_all(clients, resources, found, deleted)
 
 
 def _plain(resource: PlannedResource) -> dict[str, Any] | None:
     return None if resource.actual is None else dict(resource.actual)
 
 
-def _make_all(clients: Clients, resources: Sequence[Resource], found: Mapping[str, PlannedResource]) -> bool:
+def _make_all(
+    clients: Clients, resources: Sequence[Resource], found: Mapping[str, PlannedResource], deleted: Set[str]
+) -> bool:
     """Make what is planned, in order; whether nothing failed. A failure keeps back only what needs the failed one."""
-    absent: set[str] = set()
+    absent = set(deleted)
     made: set[str] = set()
     failures = 0
     for resource in resources:
+        if resource.id in deleted:
+            continue
         plan_now = found[resource.id]
         missing = [each for each in resource.needs if each in absent]
         if missing:
@@ -251,6 +280,8 @@ def _make_all(clients: Clients, resources: Sequence[Resource], found: Mapping[st
             if plan_now.action == CONFLICT:
                 error = f"{_differences(plan_now)}: {plan_now.remedy}"
                 _note(clients, resource.id, states.CONFLICT, error, plan_now)
+                if resource.is_foreign_in_conflict:
+                    absent.add(resource.id)
                 continue
             if plan_now.action != EXISTS:
                 _note(clients, resource.id, states.IN_PROGRESS, found=plan_now)
@@ -306,4 +337,11 @@ def _delete(clients: Clients, work: Work) -> None:
             dataclasses.replace(work, attempt=work.attempt + 1).send(clients, RETRY_SECONDS[work.attempt])
         return
     logger.info("%s is deleted", work.delete)
-    _note(clients, work.delete, states.DELETED)
+
+    def note(state: State) -> None:
+        entry = state.resource(work.delete)
+        if entry is not None:
+            entry.become(states.DELETED)
+            entry.deleted_after = state.requested
+
+    change_state(clients, note)

@@ -35,6 +35,7 @@ class MachineLearningWorkspace(Resource):
 
     type = "workspace"
     fixed = frozenset({"location", "storage_account"})
+    is_foreign_in_conflict = True
 
     def __init__(self, clients: Clients) -> None:
         super().__init__(clients.settings.azureml_workspace_name)

@@ -70,11 +70,14 @@ def test_the_same_export_again_is_the_same_training(
 ) -> None:
     client = stack.client()
     export_labels(client, labelled)
-    report = f"exports/{client.environment['LABELS_CONTAINER']}/Labeling/export/coco/labels.json.json"
-    blob = client.storage.get_blob_client("labelloop", report)
-    before = blob.get_blob_properties().etag
+    name = f"{client.environment['LABELS_CONTAINER']}/Labeling/export/coco/labels.json"
+    before = client.report(name)
+    assert before is not None
     export_labels(client, labelled)
-    wait_for("the export to be read again", lambda: blob.get_blob_properties().etag != before, seconds=60)
+    wait_for("the export to be read again", lambda: content_of(client, name) != before["content"], seconds=60)
+    report = client.report(name)
+    assert report is not None
+    assert (report["state"], report["job"]) == ("trained", trained)
     assert [job["name"] for job in jobs(client, "training")] == [trained]
 
 
@@ -124,6 +127,13 @@ def test_a_changed_image_is_predicted_again_and_the_old_event_changes_nothing(
     wait_for("the second row", lambda: [row["image"] for row in rows(client)].count(name) == 2, seconds=60)
     several = {image for image, count in Counter(row["image"] for row in rows(client)).items() if count > 1}
     assert several == {name}, "after all that this stack went through, only the changed image has two rows"
+
+
+def content_of(client: Client, export: str) -> str:
+    """Which content of an export its report is about."""
+    report = client.report(export)
+    assert report is not None
+    return str(report["content"])
 
 
 def upload(client: Client, images: list[KnownImage], folder: str) -> set[str]:

@@ -44,8 +44,12 @@ FUNCTIONS = {
     "provision_status": http("GET", "provision"),
     "provision_delete": http("DELETE", "provision/{resource}"),
     "provision_work": queue("provision"),
+    "provision_poisoned": queue("provision-poison"),
     "label_export_landed": EVENT_GRID,
     "label_export_train": queue("label-exports"),
+    "train": http("POST", "train"),
+    "list_exports": http("GET", "exports"),
+    "get_export": http("GET", "exports/{id}"),
     "image_landed": {
         "type": "blobTrigger",
         "path": "images/{name}",
@@ -62,8 +66,10 @@ FUNCTIONS = {
     "predict": http("POST", "predict"),
     "list_models": http("GET", "models"),
     "get_model": http("GET", "models/{version}"),
+    "promote_model": http("POST", "models/{version}/promote"),
     "list_jobs": http("GET", "jobs"),
     "get_job": http("GET", "jobs/{name}"),
+    "cancel_job": http("POST", "jobs/{name}/cancel"),
     "health": http("GET", "health", "anonymous"),
 }
 

@@ -29,6 +29,7 @@ _GIVEABLE_ROLES = (
     "Storage Queue Data Contributor",
     "Storage Table Data Contributor",
     "AzureML Data Scientist",
+    "AcrPull",
 )
 _GIVEABLE = f"{{{', '.join(role_named(name).guid for name in _GIVEABLE_ROLES)}}}"
 _ATTRIBUTE = "[Microsoft.Authorization/roleAssignments:RoleDefinitionId] ForAnyOfAnyValues:GuidEquals"
@@ -60,7 +61,6 @@ SEEDS = (
     Seed(APP_CLIENT_ID, "Reader", GROUP),
     Seed(APP_CLIENT_ID, "EventGrid Contributor", GROUP),
     Seed(APP_CLIENT_ID, "Contributor", GROUP),
-    Seed(APP_CLIENT_ID, "Role Based Access Control Administrator", ACCOUNT, ONLY_DATA_ROLES),
     Seed(APP_CLIENT_ID, "Role Based Access Control Administrator", GROUP, ONLY_DATA_ROLES),
     Seed(APP_CLIENT_ID, "LabelLoop quota reader", SUBSCRIPTION),
 )

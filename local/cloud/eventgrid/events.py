@@ -119,7 +119,11 @@ class EventLog:
             self._topics = [
                 Topic(
                     str(topic.properties.get("source") or topic.id).lower(),
-                    tuple(self._store.children(f"{topic.id}/eventSubscriptions")),
+                    tuple(
+                        each
+                        for each in self._store.children(f"{topic.id}/eventSubscriptions")
+                        if each.properties.get("provisioningState") != "Failed"
+                    ),
                 )
                 for topic in self._store.below("/subscriptions")
                 if topic.type.lower() in (SYSTEM_TYPE.lower(), CUSTOM_TYPE.lower())

@@ -15,6 +15,8 @@ from local.cloud.resources import Json, Resource, ResourceStore
 # Defaults and limits: learn.microsoft.com, "Event Grid message delivery and retry".
 MAX_ATTEMPTS, MAX_MINUTES = 30, 1440
 
+FAILED = "Failed"
+
 Handshake = Callable[[Endpoint, str, str, str], Awaitable[None]]
 # Whether a principal (its object id) may do something (an action of the data plane) at a scope (an ARM id).
 May = Callable[[str, str, str], bool]
@@ -58,9 +60,16 @@ class Subscriptions:
         _check_dead_letter(properties, topic, self._may)
         endpoint = self._destinations.endpoint(destination)
         source = str(topic.properties.get("source") or topic.id)
-        await self._handshake(endpoint, source, name, properties["eventDeliverySchema"])
+        subscription_id = f"{topic.id}/eventSubscriptions/{name}"
         properties.update(provisioningState="Succeeded", topic=source)
-        resource = self._store.put(f"{topic.id}/eventSubscriptions/{name}", {"properties": properties})
+        try:
+            await self._handshake(endpoint, source, name, properties["eventDeliverySchema"])
+        except BadRequestError:
+            if self._store.find(subscription_id) is None:
+                # Azure keeps it, and delivers nothing to it: https://github.com/Azure/azure-sdk-for-net/issues/51014
+                self._store.put(subscription_id, {"properties": {**properties, "provisioningState": FAILED}})
+            raise
+        resource = self._store.put(subscription_id, {"properties": properties})
         self._events.topics_changed()
         return resource
 

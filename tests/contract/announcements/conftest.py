@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import io
 import itertools
 import socket
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from local.config import StackConfig
 from shared.clients import Clients
 from shared.events import PredictionsReady, announce
 from tests.contract.cloud.recorder import Recorder, await_true
-from tests.contract.cloud_client.conftest import COLOURS
+from tests.contract.cloud_client.exporting import upload_pictures
 from tests.contract.local_stack import (
     Cloud,
     MakeClients,
@@ -28,7 +27,6 @@ from tests.contract.local_stack import (
     provision,
     running_cloud,
 )
-from tests.support import plain_jpeg
 
 # The topic that the app may publish to, as `infra` has it.
 TOPIC = "labelloop"
@@ -54,7 +52,9 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 
 @pytest.fixture(scope="module")
 def make(cloud: Cloud) -> MakeClients:
-    return functools.partial(app_clients, cloud, min_images_per_label=3)
+    return functools.partial(
+        app_clients, cloud, min_images_per_label=3, export_quiet_seconds=0, on_newer_export="cancel"
+    )
 
 
 @dataclass(frozen=True)
@@ -100,12 +100,5 @@ def clients(make: MakeClients, receiver: Receiver) -> Clients:
 
 @pytest.fixture(scope="module")
 def pictures(cloud: Cloud, receiver: Receiver) -> dict[str, list[str]]:
-    """Six pictures of each colour in the default container: path → labels."""
-    container = receiver.clients.blobs.get_container_client(cloud.default_container)
-    paths = {}
-    for colour, rgb in COLOURS.items():
-        for number in range(6):
-            path = f"labelled/{colour}-{number}.jpg"
-            container.upload_blob(path, io.BytesIO(plain_jpeg(rgb)), overwrite=True)
-            paths[path] = [colour]
-    return paths
+    """Pictures of each colour in the default container: path → labels."""
+    return upload_pictures(receiver.clients.blobs.get_container_client(cloud.default_container), 8, "labelled")

@@ -190,13 +190,17 @@ def test_a_webhook_at_the_function_app_finds_it_on_whatever_port_it_has_now(
 
 
 @pytest.mark.parametrize(("function", "reason"), [("refuses", "not the one sent"), ("missing", "answered 404")])
-def test_an_endpoint_that_fails_the_handshake_gets_no_subscription(
-    grid: Grid, recorder: Recorder, function: str, reason: str
+def test_a_subscription_whose_endpoint_fails_the_handshake_stays_and_gets_nothing(
+    grid: Grid, recorder: Recorder, box: ContainerClient, function: str, reason: str
 ) -> None:
     with pytest.raises(HttpResponseError, match=reason):
-        grid.subscribe(function, grid.function(function))
-    with pytest.raises(ResourceNotFoundError):
-        grid.client.system_topic_event_subscriptions.get(grid.group, "storage", function)
+        grid.subscribe(function, grid.function(function), filter=in_box("failed/"))
+    subscriptions = grid.client.system_topic_event_subscriptions
+    assert subscriptions.get(grid.group, "storage", function).provisioning_state == "Failed"
+    grid.subscribe("other", grid.function("events"), filter=in_box("failed/"))
+    box.upload_blob(f"failed/{function}", b"")
+    await_true(lambda: recorder.events("events"), "event")
+    assert recorder.events(function) == []
 
 
 def test_what_cannot_be_delivered_is_refused(grid: Grid, config: StackConfig) -> None:

@@ -17,13 +17,12 @@ from handlers import api
 from handlers.label_exports import label_export_train
 from shared.clients import Clients
 from shared.cluster import ENDED_STATUSES, find_job
-from shared.datasets import find_missing
+from shared.datasets import export_id, get_export
 from shared.errors import NotFoundError
 from shared.jobs import get_job, list_jobs
-from shared.ledger import normalised_etag
-from shared.locations import BlobLocation
-from shared.training import LandedExport, TrainingOutcome, settle_training, train_on_export
+from shared.training import LandedExport, settle_training, train_on_export
 from tests.contract.cloud_client.conftest import NODES_FAIL, coco
+from tests.contract.cloud_client.exporting import upload_pictures
 from tests.contract.local_stack import Cloud, MakeClients
 from tests.unit.handlers.conftest import use
 from tests.unit.handlers.support import body_of, message, request, user_function
@@ -34,7 +33,12 @@ _numbers = itertools.count(1)
 
 @pytest.fixture
 def clients(make: MakeClients, provisioned: None) -> Clients:
-    return make(min_images_per_label=3)
+    return make(min_images_per_label=3, export_quiet_seconds=0)
+
+
+@pytest.fixture
+def pictures(default_container: ContainerClient) -> dict[str, list[str]]:
+    return upload_pictures(default_container, 8)
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +56,7 @@ def export(default_container: ContainerClient) -> Callable[[bytes], LandedExport
     """Uploads a label export under a new name."""
 
     def upload(content: bytes) -> LandedExport:
-        path = f"tested/export-{next(_numbers)}.json"
+        path = f"Labeling/export/coco/export-{next(_numbers)}.json"
         answer = default_container.upload_blob(path, content)
         return LandedExport(str(default_container.container_name), path, str(answer.get_blob_properties().etag))
 
@@ -61,9 +65,7 @@ def export(default_container: ContainerClient) -> Callable[[bytes], LandedExport
 
 def report(clients: Clients, export: LandedExport) -> dict[str, Any]:
     """What was written about an export, for people."""
-    blob = clients.blobs.get_blob_client("labelloop", f"exports/{export.container}/{export.path}.json")
-    written: dict[str, Any] = json.loads(blob.download_blob().readall())
-    return written
+    return get_export(clients.blobs, "labelloop", export_id(f"{export.container}/{export.path}"))
 
 
 def ended(clients: Clients, name: str) -> str:
@@ -90,20 +92,21 @@ def test_an_export_becomes_a_data_set_and_a_training(
     assert job.tags["export"] == f"{landed.container}/{landed.path}"
     written = report(clients, landed)
     assert (written["state"], written["job"], written["problems"]) == ("training", outcome.job, [])
-    assert sum(written["images"].values()) == 18
+    assert sum(written["images"].values()) == 24
     data_set = job.tags["data_set"]
     asset = clients.ml.data.get("multilabel-data", data_set)
     assert asset.tags["labels"] == "3"
     names = clients.blobs.get_container_client("labelloop").list_blob_names(name_starts_with=f"datasets/{data_set}/")
     files = {name.removeprefix(f"datasets/{data_set}/") for name in names}
-    assert files == {f"{split}/{file}" for split in written["images"] for file in (f"{split}.jsonl", "MLTable")}
+    tables = {f"{split}/{file}" for split in written["images"] for file in (f"{split}.jsonl", "MLTable")}
+    assert files == {*tables, "labelling.npy"}
     lines = (
         clients.blobs.get_blob_client("labelloop", f"datasets/{data_set}/train/train.jsonl").download_blob().readall()
     )
     row = json.loads(lines.splitlines()[0])
     assert row["image_url"].startswith("azureml://subscriptions/")
-    assert "/datastores/workspaceblobstore/paths/labelled/" in row["image_url"]
-    assert row["image_details"] == {"format": "jpg", "width": "320px", "height": "240px"}
+    assert "/datastores/workspaceblobstore/paths/differing/" in row["image_url"]
+    assert row["image_details"] == {"format": "jpg", "width": "96px", "height": "96px"}
     assert row["label"][0] in {"red", "green", "blue"}
 
 
@@ -117,11 +120,6 @@ def test_images_that_do_not_exist_are_left_out_and_the_report_names_them(
     assert warning.endswith("/labelled/not there.jpg")
 
 
-def test_images_of_a_container_that_does_not_exist_are_missing(clients: Clients) -> None:
-    locations = {BlobLocation("nowhere", "a.jpg"), BlobLocation("nowhere", "b.jpg")}
-    assert find_missing(clients.blobs, locations) == locations
-
-
 def test_the_same_content_again_is_the_same_job_even_under_another_name(
     clients: Clients, export: Callable[[bytes], LandedExport], pictures: dict[str, list[str]]
 ) -> None:
@@ -129,7 +127,7 @@ def test_the_same_content_again_is_the_same_job_even_under_another_name(
     first = train_on_export(clients, export(content))
     again = export(content)
     second = train_on_export(clients, again)
-    assert second == TrainingOutcome(job=first.job, created=False)
+    assert (second.job, second.created) == (first.job, False)
     assert report(clients, again)["job"] == first.job
 
 
@@ -138,41 +136,39 @@ def test_other_settings_of_the_training_are_another_job(
 ) -> None:
     landed = export(coco(pictures))
     first = train_on_export(clients, landed)
-    second = train_on_export(make(min_images_per_label=3, random_seed=7), landed)
+    clients.ml.jobs.begin_cancel(first.job).result()
+    second = train_on_export(make(min_images_per_label=3, export_quiet_seconds=0, base_models="vits16r224"), landed)
     assert second.created
     assert second.job != first.job
 
 
-def test_an_export_that_changed_since_its_event_waits_for_quiet_again(
-    make: MakeClients, provisioned: None, export: Callable[[bytes], LandedExport], default_container: ContainerClient
+def test_an_export_that_is_not_quiet_yet_is_looked_at_again_when_it_may_be(
+    make: MakeClients, provisioned: None, export: Callable[[bytes], LandedExport]
 ) -> None:
     clients = make(export_quiet_seconds=600)
     landed = export(b"{}")
-    answer = default_container.get_blob_client(landed.path).upload_blob(b'{"images": []}', overwrite=True)
     queue = clients.queue("label-exports")
     before = queue.get_queue_properties().approximate_message_count or 0
-    assert train_on_export(clients, landed) == TrainingOutcome(waits=True)
+    assert train_on_export(clients, landed).state == "landing"
     assert (queue.get_queue_properties().approximate_message_count or 0) == before + 1
     assert queue.peek_messages() == [], "it is not to be seen before the export has been quiet"
-    with pytest.raises(Exception, match="does not exist"):
+    with pytest.raises(NotFoundError):
         report(clients, landed)
-    newest = LandedExport(landed.container, landed.path, normalised_etag(str(answer["etag"])))
-    assert not train_on_export(clients, newest).waits
     queue.clear_messages()
 
 
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"not json", "is not JSON"),
-        (coco({"labelled/red-0.jpg": ["red"]}), "1 usable labelled images"),
+        (b"not json", "is no label export"),
+        (coco({"labelled/red-0.jpg": ["red"]}), "0 usable labelled images"),
         (coco({f"labelled/{number}.jpg": ["red"] for number in range(12)}, datastore="nowhere"), "no blob datastore"),
     ],
 )
 def test_a_bad_export_starts_nothing_and_leaves_a_report_with_the_reasons(
     make: MakeClients, provisioned: None, export: Callable[[bytes], LandedExport], content: bytes, reason: str
 ) -> None:
-    clients = make(min_images_per_label=1)
+    clients = make(min_images_per_label=1, export_quiet_seconds=0)
     before = {each["name"] for each in list_jobs(clients)}
     landed = export(content)
     outcome = train_on_export(clients, landed)
@@ -187,7 +183,7 @@ def test_a_bad_export_starts_nothing_and_leaves_a_report_with_the_reasons(
 def test_an_export_that_can_not_be_trained_on_now_is_reported_as_failed_and_can_be_tried_again(
     clients: Clients, cloud: Cloud, export: Callable[[bytes], LandedExport], pictures: dict[str, list[str]]
 ) -> None:
-    del pictures["labelled/red-0.jpg"]
+    del pictures["differing/red-0.jpg"]
     landed = export(coco(pictures))
     refuses = {"service": "arm", "operation": "PUT", "path": "*/jobs/train-*", "status": 400}
     with cloud.faults(refuses), pytest.raises(HttpResponseError):
@@ -199,15 +195,14 @@ def test_an_export_that_can_not_be_trained_on_now_is_reported_as_failed_and_can_
     assert report(clients, landed)["state"] == "training"
 
 
-def test_an_export_that_does_not_exist_is_told_by_its_name(clients: Clients, cloud: Cloud) -> None:
-    with pytest.raises(NotFoundError, match=rf"label export {cloud.default_container}/tested/gone.json does not exist"):
-        train_on_export(clients, LandedExport(cloud.default_container, "tested/gone.json", ""))
+def test_an_export_that_was_deleted_meanwhile_is_let_go(clients: Clients, cloud: Cloud) -> None:
+    assert train_on_export(clients, LandedExport(cloud.default_container, "tested/gone.json")).state == "gone"
 
 
 def test_a_training_that_failed_is_told_with_its_steps_and_the_export_can_be_trained_on_again(
     clients: Clients, cloud: Cloud, export: Callable[[bytes], LandedExport], pictures: dict[str, list[str]]
 ) -> None:
-    del pictures["labelled/blue-0.jpg"]
+    del pictures["differing/blue-0.jpg"]
     landed = export(coco(pictures))
     with cloud.faults(NODES_FAIL):
         first = train_on_export(clients, landed).job
@@ -218,13 +213,18 @@ def test_a_training_that_failed_is_told_with_its_steps_and_the_export_can_be_tra
     assert report(clients, landed)["state"] == "training failed"
     job = get_job(clients, first)
     assert (job["name"], job["kind"], job["status"]) == (first, "training", "Failed")
-    assert set(job["tags"]) == {"export", "data_set"}
+    assert set(job["tags"]) == {"export", "data_set", "base_models"}
+    assert (job["state"], job["step"]) == ("failed", None)
+    assert "3" in job["error"], job["error"]
+    assert job["node_hours"] >= 0
     assert job["created_at"]
     assert "train" in {step["name"] for step in job["steps"]}
     assert all(step["job"] and step["status"] for step in job["steps"])
+    assert train_on_export(clients, landed).job == first, "the same message again is no new export"
+    clients.blobs.get_blob_client(landed.container, landed.path).upload_blob(coco(pictures), overwrite=True)
     again = train_on_export(clients, landed)
-    assert again == TrainingOutcome(job=f"{first}-2", created=True)
-    assert train_on_export(clients, landed) == TrainingOutcome(job=f"{first}-2", created=False)
+    assert (again.job, again.created) == (f"{first}-2", True)
+    assert not train_on_export(clients, landed).created
     settle_training(clients, first)
     written = report(clients, landed)
     assert (written["job"], written["state"]) == (f"{first}-2", "training"), "the first one's late event says nothing"
@@ -240,7 +240,8 @@ def test_jobs_are_told_newest_first_by_kind_and_no_more_than_asked_for(
 ) -> None:
     landed = export(coco(pictures))
     older = train_on_export(clients, landed).job
-    newer = train_on_export(make(min_images_per_label=3, random_seed=8), landed).job
+    cancels = make(min_images_per_label=3, export_quiet_seconds=0, random_seed=8, on_newer_export="cancel")
+    newer = train_on_export(cancels, landed).job
     names = [each["name"] for each in list_jobs(clients, kind="training")]
     assert names.index(newer) < names.index(older)
     assert len(list_jobs(clients, kind="training", limit=1)) == 1

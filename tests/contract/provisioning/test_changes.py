@@ -8,14 +8,17 @@ from typing import Any
 
 import pytest
 from azure.ai.ml.entities import AzureBlobDatastore
+from azure.mgmt.eventgrid.models import SystemTopic
 
-from handlers.provision import provision_delete, provision_start
+from handlers.provision import provision_delete, provision_poisoned, provision_start
 from shared.clients import Clients
 from shared.errors import ConflictError, ForbiddenError
-from shared.provisioning import Work, carry_out, plan_report, provisioning_report, request_deletion
+from shared.provisioning import Work, carry_out, note_request, plan_report, provisioning_report, request_deletion
+from shared.provisioning.topics import WORKSPACE_TOPIC_TYPE
+from shared.provisioning.work import RETRY_SECONDS
 from tests.contract.local_stack import Cloud, MakeClients, problems, provision
 from tests.unit.handlers.conftest import use
-from tests.unit.handlers.support import body_of, request, user_function
+from tests.unit.handlers.support import body_of, message, request, user_function
 
 IDENTITIES = "/providers/Microsoft.ManagedIdentity/userAssignedIdentities"
 
@@ -96,12 +99,38 @@ def test_without_the_blob_extension_s_key_it_is_said_what_is_missing(cloud: Clou
     assert provision(clients)["state"] == "ready"
 
 
+def test_a_subscription_whose_handshake_failed_is_made_anew(cloud: Cloud, clients: Clients) -> None:
+    group, topic = clients.settings.azure_resource_group, "labelloop-devstoreaccount1"
+    carry_out(clients, Work(delete="event-subscription:labelloop-images"))
+    path: Path = cloud.stack.config.host_keys
+    kept = path.read_text()
+    keys = json.loads(kept)
+    keys["system"]["blobs_extension"] = "not what the host has"
+    path.write_text(json.dumps(keys))
+    try:
+        report = provision(clients)
+    finally:
+        path.write_text(kept)
+    assert "handshake" in problems(report)["event-subscription:labelloop-images"]
+    subscriptions = clients.event_grid.system_topic_event_subscriptions
+    assert subscriptions.get(group, topic, "labelloop-images").provisioning_state == "Failed"
+    assert resource(plan_report(clients), "event-subscription:labelloop-images")["action"] == "update"
+    report = provision(clients)
+    assert report["state"] == "ready", problems(report)
+    assert subscriptions.get(group, topic, "labelloop-images").provisioning_state == "Succeeded"
+
+
 def test_a_workspace_on_another_account_is_a_conflict_since_exports_would_land_elsewhere(make: MakeClients) -> None:
     group = make().settings.resource_group_id
     other = make(data_storage_resource_id=f"{group}/providers/Microsoft.Storage/storageAccounts/other")
     planned = resource(plan_report(other), "workspace:labelloop")
     assert planned["action"] == "conflict"
     assert "label exports land in the workspace's own storage account" in planned["remedy"]
+    report = provision(other)
+    found = {each["id"]: each["state"] for each in report["resources"]}
+    assert found["workspace:labelloop"] == "conflict"
+    assert found["compute:gpu-cluster"] == "waiting", "nothing is put into another team's workspace"
+    assert provision(make())["state"] == "ready"
 
 
 def test_a_datastore_that_shows_something_else_is_a_conflict_and_left_as_it_is(
@@ -163,6 +192,46 @@ def test_what_is_deleted_is_gone_and_made_again_when_asked(clients: Clients, res
     assert report["state"] == "ready", problems(report)
 
 
+def test_what_others_made_is_not_deleted_under_our_name(clients: Clients) -> None:
+    group = clients.settings.azure_resource_group
+    topics = clients.event_grid.system_topics
+    carry_out(clients, Work(delete="system-topic:labelloop-labelloop"))
+    other = SystemTopic(
+        location=clients.settings.azure_location,
+        source=clients.settings.workspace_id,
+        topic_type=WORKSPACE_TOPIC_TYPE,
+    )
+    topics.begin_create_or_update(group, "team-x-topic", other).result()
+    carry_out(clients, Work(delete="system-topic:labelloop-labelloop", attempt=len(RETRY_SECONDS)))
+    found = resource(provisioning_report(clients), "system-topic:labelloop-labelloop")
+    assert "is team-x-topic, which others made" in found["error"]
+    assert topics.get(group, "team-x-topic")
+    topics.begin_delete(group, "team-x-topic").result()
+    report = provision(clients)
+    assert report["state"] == "ready", problems(report)
+
+
+def test_a_retry_does_not_make_again_what_was_deleted_meanwhile(clients: Clients) -> None:
+    request = note_request(clients)
+    carry_out(clients, Work(delete="datastore:images"))
+    carry_out(clients, Work(request))
+    report = provisioning_report(clients)
+    assert (report["state"], resource(report, "datastore:images")["state"]) == ("incomplete", "deleted")
+    assert provision(clients)["state"] == "ready"
+
+
+def test_work_that_was_taken_up_in_vain_again_and_again_is_reported(
+    clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(clients, monkeypatch)
+    user_function(provision_poisoned)(message({"request": note_request(clients)}))
+    report = provisioning_report(clients)
+    assert (report["state"], "did not get to its end" in report["error"]) == ("failed", True)
+    user_function(provision_poisoned)(message({"delete": "datastore:images"}))
+    assert resource(provisioning_report(clients), "datastore:images")["state"] == "failed"
+    assert provision(clients)["state"] == "ready"
+
+
 def test_a_deletion_is_asked_for_over_http_and_done_from_the_queue(
     clients: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,3 +287,5 @@ def test_a_platform_team_can_switch_provisioning_off(make: MakeClients, monkeypa
         request_deletion(clients, "compute:gpu-cluster", "gpu-cluster")
     carry_out(clients, Work(delete="datastore:images"))
     assert clients.ml.datastores.get("images"), "an old message is dropped"
+    carry_out(clients, Work(note_request(clients)))
+    assert provisioning_report(clients)["state"] != "in_progress", "nobody waits for what is switched off"

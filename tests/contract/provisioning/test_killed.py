@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from azure.ai.ml.entities import AmlCompute
 from azure.storage.blob import BlobLeaseClient
 
+from shared import locks
 from shared.clients import Clients
-from shared.provisioning import Work, carry_out, lock, note_request, plan_report, provisioning_report
+from shared.provisioning import Work, carry_out, compute, note_request, plan_report, provisioning_report
 from shared.provisioning import work as module
 from shared.provisioning.data_account import foundation
 from shared.provisioning.desired import desired_resources
 from shared.provisioning.resource import Resource
 from shared.provisioning.state import State, change_state
-from tests.contract.local_stack import problems
+from tests.contract.local_stack import Cloud, problems
 
 
 class KilledError(BaseException):
@@ -36,7 +39,7 @@ def killed_at(clients: Clients, request: int) -> bool:
 @pytest.fixture
 def unlocked(monkeypatch: pytest.MonkeyPatch) -> None:
     """A dead worker's lease runs out after a minute. Here the others need not wait for that."""
-    monkeypatch.setattr(module, "provisioning_lock", lambda _: contextlib.nullcontext(enter_result=True))
+    monkeypatch.setattr(module, "lock", lambda *_: contextlib.nullcontext(enter_result=True))
 
 
 @pytest.mark.usefixtures("unlocked")
@@ -100,13 +103,31 @@ def test_a_worker_that_finds_another_at_work_comes_again_later(
     sent: list[Any] = []
     monkeypatch.setattr(Work, "send", lambda work, _clients, delay=0: sent.append((work, delay)))
     request = note_request(clients)
-    with lock.provisioning_lock(clients) as is_mine:
+    with locks.lock(clients, module.LOCK_PATH) as is_mine:
         assert is_mine
         carry_out(clients, Work(request))
     assert sent == [(Work(request), 10)]
     assert provisioning_report(clients)["state"] == "in_progress"
     carry_out(clients, Work(request))
     assert provisioning_report(clients)["state"] == "ready"
+
+
+def test_a_cluster_that_a_dead_worker_left_half_made_is_waited_for_by_the_run_alone(
+    cloud: Cloud, clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    carry_out(clients, Work(delete="compute:gpu-cluster"))
+    monkeypatch.setattr(compute, "POLL_SECONDS", 0.1)
+    slow = {"service": "operations", "operation": "PUT", "path": "*/computes/*", "delay": 4}
+    with cloud.faults(slow):
+        creation = AmlCompute(name="gpu-cluster", size="Standard_NC4as_T4_v3", max_instances=2)
+        clients.ml.compute.begin_create_or_update(creation)
+    began = time.monotonic()
+    planned = next(each for each in plan_report(clients)["resources"] if each["id"] == "compute:gpu-cluster")
+    assert (planned["action"], planned["actual"]["state"]) == ("update", "Creating")
+    assert time.monotonic() - began < 4, "a plan does not wait"
+    carry_out(clients, Work(note_request(clients)))
+    report = provisioning_report(clients)
+    assert report["state"] == "ready", problems(report)
 
 
 def test_a_long_run_keeps_its_lease_and_a_short_one_gives_it_back(
@@ -123,12 +144,12 @@ def test_a_long_run_keeps_its_lease_and_a_short_one_gives_it_back(
             enough.set()
 
     monkeypatch.setattr(BlobLeaseClient, "renew", spied)
-    monkeypatch.setattr(lock, "RENEW_SECONDS", 0.05)
-    with lock.provisioning_lock(clients) as is_mine:
+    monkeypatch.setattr(locks, "RENEW_SECONDS", 0.05)
+    with locks.lock(clients, module.LOCK_PATH) as is_mine:
         assert is_mine
         assert enough.wait(30), "the lease was not renewed"
-        with lock.provisioning_lock(clients) as other:
+        with locks.lock(clients, module.LOCK_PATH) as other:
             assert not other
     assert len(set(renewals)) == 1
-    with lock.provisioning_lock(clients) as again:
+    with locks.lock(clients, module.LOCK_PATH) as again:
         assert again

@@ -60,9 +60,11 @@ def test_a_cluster_that_can_not_be_is_refused_before_anything_is_made(
 def test_a_resource_group_that_does_not_exist_is_refused_with_the_command_that_makes_it(
     cloud: Cloud, clients: Clients
 ) -> None:
-    rule = {"service": "arm", "operation": "GET", "path": "*/resourceGroups/labelloop", "status": 404}
+    rule = {"service": "arm", "operation": "GET", "path": "*/resourceGroups/labelloop*", "status": 404}
     with cloud.faults(rule):
-        found = check(plan_report(clients), "resource group")
+        plan = plan_report(clients)
+    assert plan["state"] == "blocked"
+    found = check(plan, "resource group")
     assert found["state"] == "refused"
     assert found["remedy"] == "az group create --name labelloop --location westeurope"
 
@@ -87,6 +89,35 @@ def test_regions_that_can_not_be_looked_up_are_not_named(cloud: Cloud, make: Mak
         found = check(plan_report(make(compute_size="Standard_NC999_v9")), "vm size")
     assert found["state"] == "refused"
     assert "COMPUTE_LOCATION" not in found["remedy"]
+
+
+def test_a_region_that_azure_ml_does_not_know_is_refused(make: MakeClients) -> None:
+    plan = plan_report(make(compute_location="westeurop"))
+    assert plan["state"] == "blocked"
+    found = check(plan, "region")
+    assert (found["state"], "COMPUTE_LOCATION" in found["remedy"]) == ("refused", True)
+
+
+def test_regions_nearby_that_offer_the_size_are_named(make: MakeClients) -> None:
+    clients = make(compute_size="Standard_NC24ads_A100_v4", compute_location="northeurope")
+    found = check(plan_report(clients), "vm size")
+    assert (found["state"], found["message"]) == (
+        "refused",
+        "northeurope does not offer Standard_NC24ads_A100_v4 to Azure ML",
+    )
+    regions = found["remedy"].partition("COMPUTE_LOCATION to a region that has it (")[2].partition(")")[0]
+    assert regions.split(", ")[:2] == ["uksouth", "westeurope"], "nearest first"
+    assert "germanywestcentral" not in regions, "it has none either"
+
+
+def test_one_thing_that_can_not_be_read_does_not_hide_the_others(cloud: Cloud, clients: Clients) -> None:
+    rule = {"service": "arm", "operation": "POST", "path": "*/host/default/listKeys", "status": 400}
+    with cloud.faults(rule):
+        plan = plan_report(clients)
+    assert plan["state"] == "blocked"
+    unreadable = [each for each in plan["resources"] if each["action"] == "unreadable"]
+    assert [each["id"] for each in unreadable] == ["event-subscription:labelloop-images"]
+    assert "fault injected" in unreadable[0]["error"]
 
 
 def test_a_refusal_that_is_settled_is_forgotten(clients: Clients) -> None:

@@ -61,7 +61,7 @@ def test_without_mlflow_nothing_is_claimed(tmp_path: Path) -> None:
     classifier = Classifier.load(write_bundle(tmp_path))
     found = check_onnx(tmp_path, PYFUNC, tmp_path / MODEL_FILE, classifier, IMAGES)
     assert found.state == "not checked"
-    assert "can't be loaded here: ModuleNotFoundError: No module named 'mlflow'" in found.detail
+    assert "can't be loaded here: ModuleNotFoundError" in found.detail
     assert found.blocker == "", "what could not be looked at does not block"
 
 

@@ -275,8 +275,6 @@ class Deployment:
         given = [_plain(self.value(each, local)) for each in nodes]
         if function == "subscription":
             return {"id": SUBSCRIPTION, "subscriptionId": SUBSCRIPTION.rpartition("/")[2], "tenantId": TENANT}
-        if function == "resourceGroup" and given:
-            return f"/subscriptions/{given[0]}/resourceGroups/{given[1]}"
         if function == "resourceGroup":
             return {"id": self.scope, "name": self.scope.rpartition("/")[2], "location": self.location}
         return FUNCTIONS[function](*given)

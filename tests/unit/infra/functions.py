@@ -48,7 +48,6 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "listKeys": lambda identifier, version: Runtime(f"<{identifier}>.listKeys({version})"),
     "range": lambda start, count: list(range(start, start + count)),
     "replace": lambda value, old, new: value.replace(old, new),
-    "split": lambda value, separator: value.split(separator),
     "string": str,
     "subscriptionResourceId": lambda kind, name: f"{SUBSCRIPTION}/providers/{kind}/{name}",
     "take": lambda value, count: value[:count],

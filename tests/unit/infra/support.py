@@ -14,6 +14,7 @@ MAIN, EVENT_SUBSCRIPTIONS = INFRA / "main.bicep", INFRA / "event-subscriptions.b
 FILES = sorted(INFRA.rglob("*.bicep"))
 REGISTRY = "/subscriptions/s/resourceGroups/images/providers/Microsoft.ContainerRegistry/registries/acr"
 EVERYTHING = {
+    "createCluster": True,
     "privateNetwork": True,
     "containerRegistryResourceId": REGISTRY,
     "entraClientId": "11111111-0000-0000-0000-000000000000",
@@ -25,6 +26,15 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "defaults": {},
     "the app makes the workspace": {"createWorkspace": False, "allowQuotaChecks": False},
     "everything": EVERYTHING,
+    "everything but the cluster, which the app makes": {**EVERYTHING, "createCluster": False},
+    "an existing workspace": {
+        "createWorkspace": False,
+        "workspaceName": "theirs",
+        "dataAccountName": "theirs1data",
+        "resourceGroupName": "team",
+    },
+    "a new workspace on an existing account": {"dataAccountName": "theirs1data", "privateNetwork": True},
+    "an existing account, and provisioning by others": {"dataAccountName": "theirs1data", "provisioning": "disabled"},
     "private, without workspace": {**EVERYTHING, "createWorkspace": False, "provisioning": "disabled"},
 }
 

@@ -32,6 +32,7 @@ from tests.unit.infra.support import (
 )
 
 STORAGE = "Microsoft.Storage/storageAccounts"
+ROLE_ASSIGNMENT = "Microsoft.Authorization/roleAssignments"
 # What has no tags: https://learn.microsoft.com/azure/azure-resource-manager/management/tag-support
 UNTAGGED = (
     "Microsoft.Authorization/",
@@ -112,6 +113,38 @@ def test_the_containers_are_those_that_ones_own_settings_name() -> None:
     assert rule["definition"]["filters"]["prefixMatch"] == [f"loop-data/{PREPARED_FOLDER}/"]
 
 
+def test_an_existing_account_is_used_and_nothing_of_it_is_changed() -> None:
+    deployment = deploy_main(dataAccountName="theirs1data")
+    settings = app_settings(deployment)
+    account = f"{only(deployment, 'Microsoft.Resources/resourceGroups').id}/providers/{STORAGE}/theirs1data"
+    assert settings["DATA_STORAGE_RESOURCE_ID"] == account
+    assert settings["DATA_STORAGE__blobServiceUri"] == f"<{account}>.properties.primaryEndpoints.blob"
+    assert deployment.outputs["DATA_STORAGE_ACCOUNT_NAME"] == "theirs1data"
+    workspace = only(deployment, "Microsoft.MachineLearningServices/workspaces").body["properties"]
+    assert workspace["storageAccount"] == account
+    # The app makes what is missing; the account may have a topic already, and has at most one.
+    assert {each.type for each in deployment.resources if each.id.startswith(account)} == {ROLE_ASSIGNMENT}
+    assert only(deployment, "Microsoft.EventGrid/systemTopics").symbol == "topic"
+
+
+def test_where_the_app_makes_nothing_an_existing_account_gets_its_contents_and_nothing_else() -> None:
+    deployment = deploy_main(dataAccountName="theirs1data", provisioning="disabled")
+    assert below(deployment, "blobServices/containers", "theirs1data") == {
+        "labelloop",
+        "images",
+        "predictions",
+        DEAD_LETTERS,
+    }
+    assert below(deployment, "queueServices/queues", "theirs1data") == set(queues.QUEUES)
+    assert below(deployment, "tableServices/tables", "theirs1data") == {TABLE}
+    assert {each.type for each in deployment.resources if f"{STORAGE}/theirs1data" in each.id} == {
+        f"{STORAGE}/blobServices/containers",
+        f"{STORAGE}/queueServices/queues",
+        f"{STORAGE}/tableServices/tables",
+        ROLE_ASSIGNMENT,
+    }
+
+
 def test_the_code_is_deployed_into_a_container_of_the_hosts_account(deployment: Deployment) -> None:
     app = only(deployment, "Microsoft.Web/sites").body
     storage = app["properties"]["functionAppConfig"]["deployment"]["storage"]
@@ -149,7 +182,23 @@ def test_deleted_data_can_be_restored_and_prepared_copies_age(deployment: Deploy
     }
 
 
-def test_the_cluster_is_the_one_that_provisioning_wants(deployment: Deployment) -> None:
+@pytest.mark.parametrize(
+    ("values", "is_made"),
+    [
+        ({}, False),
+        ({"createCluster": True}, True),
+        ({"provisioning": "disabled"}, True),
+        ({"createCluster": True, "createWorkspace": False}, False),
+    ],
+    ids=["the app makes it", "wanted", "the app makes nothing", "no workspace"],
+)
+def test_the_cluster_is_made_where_the_app_does_not_make_it(values: dict[str, Any], is_made: bool) -> None:
+    made = of_type(deploy_main(**values), "Microsoft.MachineLearningServices/workspaces/computes")
+    assert len(made) == is_made
+
+
+def test_the_cluster_is_the_one_that_provisioning_wants() -> None:
+    deployment = deploy_main(createCluster=True)
     clients = clients_of(app_settings(deployment))
     wanted = Cluster(clients, MachineLearningWorkspace(clients)).desired()
     compute = only(deployment, "Microsoft.MachineLearningServices/workspaces/computes")
@@ -159,6 +208,7 @@ def test_the_cluster_is_the_one_that_provisioning_wants(deployment: Deployment) 
     assert wanted == {
         "type": given["computeType"].lower(),
         "state": "Succeeded",
+        "failure": "",
         "size": nodes["vmSize"],
         "priority": nodes["vmPriority"],
         "location": given["computeLocation"],
@@ -172,7 +222,7 @@ def test_the_cluster_is_the_one_that_provisioning_wants(deployment: Deployment) 
 
 
 def test_the_cluster_may_be_in_another_region_than_the_workspace() -> None:
-    deployment = deploy_main(computeLocation="swedencentral")
+    deployment = deploy_main(computeLocation="swedencentral", createCluster=True)
     compute = only(deployment, "Microsoft.MachineLearningServices/workspaces/computes").body
     assert (compute["location"], compute["properties"]["computeLocation"]) == ("swedencentral", "swedencentral")
     assert only(deployment, "Microsoft.MachineLearningServices/workspaces").body["location"] == "westeurope"
@@ -309,13 +359,13 @@ def test_images_are_divided_at_the_size_that_the_app_is_told() -> None:
 def test_everything_that_can_be_tagged_is(values: dict[str, Any]) -> None:
     wanted = {**TAGS, "azd-env-name": "dev"}
     tagged = [each for each in deploy_main(**values).resources if not each.type.startswith(UNTAGGED)]
-    assert len(tagged) > 10
+    assert len(tagged) >= 10
     assert not [each.id for each in tagged if not wanted.items() <= each.body.get("tags", {}).items()]
 
 
 @pytest.mark.parametrize("values", VARIANTS.values(), ids=VARIANTS)
 def test_names_are_valid_by_azures_rules(values: dict[str, Any]) -> None:
-    long = deploy_main(**values, environmentName="e" * 64, workspaceName="w" * 33)
+    long = deploy_main(**{**values, "environmentName": "e" * 64, "workspaceName": "w" * 33})
     for deployment in (deploy_main(**values), long):
         named = [each for each in deployment.resources if each.type in NAMES]
         assert {each.type for each in named} > {STORAGE, "Microsoft.Web/sites"}

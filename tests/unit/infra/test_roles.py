@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
-from shared.provisioning.access import DATA_SCIENTIST
+from local.cloud.access import seeds
+from local.cloud.identity import APP_CLIENT_ID
+from shared.provisioning.access import DATA_SCIENTIST, REGISTRY_PULL
 from shared.provisioning.desired import CLUSTER_DATA_ROLES
 from tests.unit.infra.deployment import Deployment
 from tests.unit.infra.functions import SUBSCRIPTION
-from tests.unit.infra.support import REGISTRY, VARIANTS, deploy_main, of_type, only
+from tests.unit.infra.support import VARIANTS, deploy_main, of_type, only
 
 # https://learn.microsoft.com/azure/role-based-access-control/built-in-roles
 ROLES = {
@@ -28,7 +31,7 @@ ROLES = {
     "f6c7c914-8db3-469d-8ca1-694a8f32e121": "AzureML Data Scientist",
     "e503ece1-11d0-4e8e-8e2c-7a6c3bf38815": "AzureML Compute Operator",
     "f1a07417-d97a-45cb-824c-7a7467783830": "Managed Identity Operator",
-    "7f951dda-4ed3-4680-a7ca-43fe172d538d": "AcrPull",
+    "4d97b98b-1d4f-4787-a291-c67834d212e7": "Network Contributor",
 }
 APP, CLUSTER, STORAGE_TOPIC, WORKSPACE_TOPIC = "app", "cluster", "storage topic", "workspace topic"
 Assignments = set[tuple[str, str, str]]
@@ -42,33 +45,42 @@ ALWAYS: Assignments = {
     (APP, "Storage Table Data Contributor", "data account"),
     (APP, "Monitoring Metrics Publisher", "application insights"),
     (APP, "EventGrid Data Sender", "custom topic"),
-    (APP, "Website Contributor", "function app"),
     (APP, "Reader", "resource group"),
-    (APP, "EventGrid Contributor", "resource group"),
     (CLUSTER, "Storage Blob Data Contributor", "data account"),
     (CLUSTER, "Storage Queue Data Contributor", "data account"),
     (CLUSTER, "Storage Table Data Contributor", "data account"),
-    (STORAGE_TOPIC, "Storage Blob Data Contributor", "data account"),
+}
+OWN_ACCOUNT: Assignments = {(STORAGE_TOPIC, "Storage Blob Data Contributor", "data account")}
+PROVISIONING: Assignments = {
+    (APP, "EventGrid Contributor", "resource group"),
+    (APP, "Website Contributor", "function app"),
 }
 WITH_WORKSPACE: Assignments = {
     (APP, "AzureML Data Scientist", "workspace"),
-    (APP, "AzureML Compute Operator", "workspace"),
-    (APP, "Managed Identity Operator", "cluster identity"),
     (CLUSTER, "AzureML Data Scientist", "workspace"),
     (WORKSPACE_TOPIC, "Storage Blob Data Contributor", "data account"),
 }
-# The app makes the workspace, and gives the roles that its cluster and topic need.
-WITHOUT_WORKSPACE: Assignments = {
-    (APP, "Contributor", "resource group"),
-    (APP, "Role Based Access Control Administrator", "resource group"),
+CLUSTER_BY_APP: Assignments = {
+    (APP, "AzureML Compute Operator", "workspace"),
+    (APP, "Managed Identity Operator", "cluster identity"),
+}
+# What the app makes gets its roles from the app.
+GIVING: Assignments = {(APP, "Role Based Access Control Administrator", "resource group")}
+WORKSPACE_BY_APP: Assignments = {(APP, "Contributor", "resource group"), *GIVING}
+WORKSPACE_BY_OTHERS: Assignments = {
+    (APP, "AzureML Data Scientist", "resource group"),
+    (CLUSTER, "AzureML Data Scientist", "resource group"),
 }
 QUOTAS: Assignments = {(APP, "LabelLoop quota reader", "subscription")}
-REGISTRY_OF_ONES_OWN: Assignments = {(CLUSTER, "AcrPull", "registry")}
+DEFAULTS = ALWAYS | OWN_ACCOUNT | PROVISIONING | WITH_WORKSPACE | CLUSTER_BY_APP | QUOTAS
 
 
 def scopes(deployment: Deployment) -> dict[str, str]:
     """Names of the scopes, by id."""
-    named = {only(deployment, "Microsoft.Resources/resourceGroups").id: "resource group"}
+    group = only(deployment, "Microsoft.Resources/resourceGroups").id
+    named = {group: "resource group", SUBSCRIPTION: "subscription"}
+    if account := deployment.values["dataAccountName"]:
+        named[f"{group}/providers/Microsoft.Storage/storageAccounts/{account}"] = "data account"
     for each in deployment.resources:
         match each.type:
             case "Microsoft.Storage/storageAccounts":
@@ -83,7 +95,9 @@ def scopes(deployment: Deployment) -> dict[str, str]:
                 named[each.id] = "workspace"
             case "Microsoft.ManagedIdentity/userAssignedIdentities" if each.symbol == "clusterIdentity":
                 named[each.id] = "cluster identity"
-    return named | {SUBSCRIPTION: "subscription", REGISTRY: "registry"}
+            case "Microsoft.Network/virtualNetworks":
+                named[f"{each.id}/subnets/cluster"] = "cluster subnet"
+    return named
 
 
 def principals(deployment: Deployment) -> dict[str, str]:
@@ -116,13 +130,33 @@ def assignments(deployment: Deployment) -> list[tuple[str, str, str]]:
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ({}, ALWAYS | WITH_WORKSPACE | QUOTAS),
-        ({"createWorkspace": False}, ALWAYS | WITHOUT_WORKSPACE | QUOTAS),
-        ({"allowQuotaChecks": False}, ALWAYS | WITH_WORKSPACE),
-        ({"containerRegistryResourceId": REGISTRY}, ALWAYS | WITH_WORKSPACE | QUOTAS | REGISTRY_OF_ONES_OWN),
-        ({"privateNetwork": True}, ALWAYS | WITH_WORKSPACE | QUOTAS),
+        ({}, DEFAULTS),
+        ({"createWorkspace": False}, ALWAYS | OWN_ACCOUNT | PROVISIONING | WORKSPACE_BY_APP | QUOTAS),
+        ({"allowQuotaChecks": False}, DEFAULTS - QUOTAS),
+        ({"privateNetwork": True}, DEFAULTS | {(APP, "Network Contributor", "cluster subnet")}),
+        ({"provisioning": "disabled"}, ALWAYS | OWN_ACCOUNT | WITH_WORKSPACE | QUOTAS),
+        ({"provisioning": "disabled", "privateNetwork": True}, ALWAYS | OWN_ACCOUNT | WITH_WORKSPACE | QUOTAS),
+        ({"dataAccountName": "theirs"}, (DEFAULTS - OWN_ACCOUNT) | GIVING),
+        (
+            {"dataAccountName": "theirs", "createWorkspace": False},
+            ALWAYS | PROVISIONING | WORKSPACE_BY_APP | QUOTAS,
+        ),
+        (
+            {"dataAccountName": "theirs", "createWorkspace": False, "provisioning": "disabled"},
+            ALWAYS | WORKSPACE_BY_OTHERS | QUOTAS,
+        ),
     ],
-    ids=["defaults", "no workspace", "no quota checks", "own registry", "private network"],
+    ids=[
+        "defaults",
+        "the app makes the workspace",
+        "no quota checks",
+        "private network",
+        "no provisioning",
+        "no provisioning, private network",
+        "existing account",
+        "existing account and workspace",
+        "existing account and workspace, no provisioning",
+    ],
 )
 def test_every_identity_gets_exactly_the_roles_that_it_needs(values: dict[str, Any], expected: Assignments) -> None:
     found = assignments(deploy_main(**values))
@@ -144,7 +178,7 @@ def test_an_app_that_makes_the_workspace_may_give_the_roles_that_provisioning_gi
         for each in of_type(deploy_main(createWorkspace=False), "Microsoft.Authorization/roleAssignments")
         if "condition" in each.body["properties"]
     )
-    roles = ", ".join(each.id for each in (*CLUSTER_DATA_ROLES, DATA_SCIENTIST))
+    roles = ", ".join(each.id for each in (*CLUSTER_DATA_ROLES, DATA_SCIENTIST, REGISTRY_PULL))
     # Both the giving and the taking away, to managed identities alone:
     # https://learn.microsoft.com/azure/role-based-access-control/delegate-role-assignments-examples
     kind = "Microsoft.Authorization/roleAssignments"
@@ -156,6 +190,52 @@ def test_an_app_that_makes_the_workspace_may_give_the_roles_that_provisioning_gi
         for verb, source in (("write", "@Request"), ("delete", "@Resource"))
     ]
     assert condition == " AND ".join(allowed)
+    assert guids(seeds.ONLY_DATA_ROLES) == guids(condition)
+
+
+def guids(condition: str) -> list[str]:
+    """The roles that a condition names."""
+    return re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", condition)
+
+
+def of_app(deployment: Deployment) -> Assignments:
+    """The app's roles, where host and data have one account."""
+    found = assignments(deployment)
+    return {(who, role, where.replace("host", "data")) for who, role, where in found if who == APP}
+
+
+def test_the_local_cloud_starts_with_the_roles_that_bicep_gives_an_app_that_makes_the_workspace() -> None:
+    places = {
+        seeds.ACCOUNT: "data account",
+        seeds.INSIGHTS: "application insights",
+        seeds.TOPIC: "custom topic",
+        seeds.SITE: "function app",
+        seeds.GROUP: "resource group",
+        seeds.SUBSCRIPTION: "subscription",
+    }
+    held = {(APP, each.role, places[each.scope]) for each in seeds.SEEDS if each.client_id == APP_CLIENT_ID}
+    assert held == of_app(deploy_main(createWorkspace=False))
+
+
+# azure-ai-ml's own schemas.
+@pytest.mark.filterwarnings("ignore::marshmallow.warnings.RemovedInMarshmallow4Warning")
+@pytest.mark.filterwarnings("ignore::marshmallow.warnings.ChangedInMarshmallow4Warning")
+def test_provisioning_is_tested_with_the_roles_that_bicep_gives_where_it_makes_the_workspace(
+    deployment: Deployment,
+) -> None:
+    from tests.contract.provisioning.test_roles import BICEP, STORAGE
+
+    places = {
+        "group": "resource group",
+        "workspace": "workspace",
+        "app": "function app",
+        "identity": "cluster identity",
+    }
+    tested = {(APP, role, places[place]) for role, place in BICEP.items()}
+    tested |= {(APP, role, "data account") for role in STORAGE}
+    # What provisioning does not need: to send announcements and telemetry, and to look at quotas, which it may leave.
+    besides = {"EventGrid Data Sender", "Monitoring Metrics Publisher", "LabelLoop quota reader"}
+    assert {each for each in of_app(deployment) if each[1] not in besides} == tested
 
 
 def test_the_quota_reader_reads_and_does_nothing_else(deployment: Deployment) -> None:

@@ -18,7 +18,8 @@ SECRETS = re.compile(r"(?i)listKeys|listAccountSas|connectionstring|primaryKey|A
 @pytest.mark.parametrize("values", VARIANTS.values(), ids=VARIANTS)
 def test_storage_accounts_have_no_keys_no_public_blobs_and_modern_tls(values: dict[str, Any]) -> None:
     accounts = of_type(deploy_main(**values), "Microsoft.Storage/storageAccounts")
-    assert len(accounts) == 2
+    # One that is there already is left as it is.
+    assert len(accounts) == (1 if "dataAccountName" in values else 2)
     for account in accounts:
         properties = account.body["properties"]
         assert account.body["kind"] == "StorageV2"
@@ -55,16 +56,19 @@ def test_the_key_vault_knows_roles_and_can_be_restored(deployment: Deployment) -
     vault = only(deployment, "Microsoft.KeyVault/vaults").body["properties"]
     assert vault["enableRbacAuthorization"] is True
     assert vault["enableSoftDelete"] is True
-    assert vault["enablePurgeProtection"] is True
 
 
-def test_purge_protection_is_left_out_where_it_is_not_wanted() -> None:
-    vault = only(deploy_main(keyVaultPurgeProtection=False), "Microsoft.KeyVault/vaults")
-    assert vault.body["properties"]["enablePurgeProtection"] is None
+@pytest.mark.parametrize(("wanted", "given"), [({}, None), ({"keyVaultPurgeProtection": True}, True)])
+def test_the_key_vault_can_be_purged_but_where_that_is_not_wanted(wanted: dict[str, bool], given: bool | None) -> None:
+    # A vault that can't be purged keeps its name, and an environment of the same name from being deployed again.
+    vault = only(deploy_main(**wanted), "Microsoft.KeyVault/vaults")
+    assert vault.body["properties"]["enablePurgeProtection"] is given
 
 
-def test_the_cluster_has_no_ssh(deployment: Deployment) -> None:
-    compute = only(deployment, "Microsoft.MachineLearningServices/workspaces/computes").body["properties"]
+def test_the_cluster_has_no_ssh() -> None:
+    compute = only(deploy_main(createCluster=True), "Microsoft.MachineLearningServices/workspaces/computes").body[
+        "properties"
+    ]
     assert compute["disableLocalAuth"] is True
     assert compute["properties"]["remoteLoginPortPublicAccess"] == "Disabled"
 
@@ -96,7 +100,7 @@ def test_no_app_setting_is_a_secret_but_for_where_telemetry_goes(deployment: Dep
 
 
 def test_in_a_private_network_only_endpoints_and_trusted_services_get_through() -> None:
-    deployment = deploy_main(privateNetwork=True)
+    deployment = deploy_main(privateNetwork=True, createCluster=True)
     for account in of_type(deployment, "Microsoft.Storage/storageAccounts"):
         assert account.body["properties"]["networkAcls"] == {"defaultAction": "Deny", "bypass": "AzureServices"}
     vault = only(deployment, "Microsoft.KeyVault/vaults").body["properties"]
@@ -152,6 +156,23 @@ def test_in_a_private_network_the_apps_subnet_is_delegated_to_flex_consumption()
     assert delegation["properties"]["serviceName"] == "Microsoft.App/environments"
     assert subnets["cluster"]["natGateway"]["id"] == only(deployment, "Microsoft.Network/natGateways").id
     assert len({each["addressPrefix"] for each in subnets.values()}) == 3
+
+
+@pytest.mark.parametrize("prefix", ["10.0.0.0/16", "10.0.0.0/22"])
+def test_the_subnets_fit_into_the_smallest_and_the_largest_network_that_are_described(prefix: str) -> None:
+    network = only(deploy_main(privateNetwork=True, networkAddressPrefix=prefix), "Microsoft.Network/virtualNetworks")
+    subnets = [each["properties"]["addressPrefix"] for each in network.body["properties"]["subnets"]]
+    assert subnets == ["10.0.0.0/24", "10.0.1.0/24", "10.0.2.0/24"]
+
+
+def test_an_existing_account_gets_endpoints_in_a_private_network() -> None:
+    deployment = deploy_main(privateNetwork=True, dataAccountName="theirs1data")
+    targets = [
+        connection["properties"]["privateLinkServiceId"].rpartition("/")[2]
+        for each in of_type(deployment, "Microsoft.Network/privateEndpoints")
+        for connection in each.body["properties"]["privateLinkServiceConnections"]
+    ]
+    assert targets.count("theirs1data") == 4
 
 
 def test_without_a_private_network_there_is_no_network(deployment: Deployment) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.unit.infra.bicep import BicepError, key, literal, parse, problems, properties, text
+from tests.unit.infra.functions import SUBSCRIPTION
 from tests.unit.infra.resource_types import misfits
 from tests.unit.infra.support import (
     EVENT_SUBSCRIPTIONS,
@@ -19,6 +20,7 @@ from tests.unit.infra.support import (
     VARIANTS,
     deploy_event_subscriptions,
     deploy_main,
+    only,
 )
 
 MODULES = [each for each in FILES if each.parent.name == "modules"]
@@ -53,8 +55,23 @@ def test_a_deployment_outside_of_the_resource_group_has_a_name_of_its_own() -> N
     # https://learn.microsoft.com/azure/azure-resource-manager/bicep/deploy-to-subscription#deployment-location-and-name
     parts = [{key(name): text(value) for name, value in properties(each.body)} for each in parse(MAIN).modules.values()]
     outside = [each["name"] for each in parts if each.get("scope") != "group"]
-    assert len(outside) == 2
+    assert len(outside) == 1
     assert not [name for name in outside if "${token}" not in name]
+
+
+@pytest.mark.parametrize("values", VARIANTS.values(), ids=VARIANTS)
+def test_nothing_is_made_in_another_resource_group(values: dict[str, Any]) -> None:
+    # `azd down` deletes every group that a resource of the deployment is in:
+    # https://github.com/Azure/azure-dev/issues/2916
+    deployment = deploy_main(**values)
+    group = only(deployment, "Microsoft.Resources/resourceGroups").id
+    places = {each.id.partition("/providers/")[0] for each in deployment.resources}
+    assert places <= {group, SUBSCRIPTION}
+    at_subscription = [each.type for each in deployment.resources if each.id.startswith(f"{SUBSCRIPTION}/providers/")]
+    assert set(at_subscription) <= {
+        "Microsoft.Authorization/roleDefinitions",
+        "Microsoft.Authorization/roleAssignments",
+    }
 
 
 def test_no_module_comes_from_a_registry() -> None:
@@ -104,6 +121,7 @@ def test_every_number_that_people_give_has_limits(path: Path) -> None:
         ({"provisioning": "off"}, "provisioning"),
         ({"environmentName": ""}, "environmentName"),
         ({"computeName": "gpu-cluster-with-a-long-name"}, "computeName"),
+        ({"dataAccountName": "x" * 25}, "dataAccountName"),
     ],
 )
 def test_a_value_outside_of_a_parameters_limits_is_refused(values: dict[str, Any], name: str) -> None:

@@ -29,9 +29,15 @@ BATCH = Batch(
 )
 
 
-def train(**settings: object) -> dict[str, Any]:
+def train(*, checkpoint_run: str = "", weighted_loss: int = 0, **settings: object) -> dict[str, Any]:
     job = training_pipeline(
-        "train-1", DATA_SET, "multilabel-data:abc123", make_settings(**settings), account_url=ACCOUNT
+        "train-1",
+        DATA_SET,
+        "multilabel-data:abc123",
+        make_settings(**settings),
+        account_url=ACCOUNT,
+        checkpoint_run=checkpoint_run,
+        weighted_loss=weighted_loss,
     )
     # What the SDK writes as YAML is the same that it sends.
     return dict(job._to_dict())
@@ -72,6 +78,38 @@ def test_several_models_or_trials_are_a_sweep_that_stops_early(models: str, tria
     assert node["sweep"]["sampling_algorithm"] == "random"
     assert node["sweep"]["early_termination"]["type"] == "bandit"
     assert len(node["search_space"]) == 1
+
+
+def test_auto_mode_is_several_trials_without_a_model_or_a_search_space() -> None:
+    node = train(base_models="auto", max_trials=10)["jobs"]["train"]
+    assert node["limits"]["max_trials"] == 10
+    assert "model_name" not in node["training_parameters"]
+    assert not node.get("search_space")
+    assert not node.get("sweep")
+
+
+def test_training_parameters_are_given_only_where_they_differ_from_automls_own() -> None:
+    plain = train()["jobs"]["train"]["training_parameters"]
+    assert plain.keys() == {"model_name", "random_seed"}
+    given = train(checkpoint_run="HD_1_best", weighted_loss=1, onnx_normalization="true")
+    parameters = given["jobs"]["train"]["training_parameters"]
+    assert parameters["checkpoint_run_id"] == "HD_1_best"
+    assert parameters["weighted_loss"] == 1
+    assert parameters["enable_onnx_normalization"] is True
+
+
+def test_what_the_registering_step_must_know_is_given_to_it() -> None:
+    given = train(
+        promote_always="true",
+        threshold_objective="precision",
+        threshold_min_precision="0.8",
+        onnx_normalization="true",
+        random_seed="5",
+    )["jobs"]["register_model"]
+    inputs = given["inputs"]
+    assert (inputs["promote_always"], inputs["onnx_normalization"]) == ("true", "true")
+    assert (inputs["threshold_objective"], inputs["threshold_min_precision"]) == ("precision", 0.8)
+    assert inputs["random_seed"] == 5
 
 
 def test_scoring_is_one_parallel_node_over_the_manifest_shards() -> None:

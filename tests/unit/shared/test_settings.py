@@ -39,6 +39,17 @@ def test_a_required_setting_that_is_missing_is_named(name: str) -> None:
         ("IMAGES_CONTAINER", "My Images", "a container name"),
         ("IMAGES_CONTAINER", "my--images", "a container name"),
         ("BATCH_INTERVAL", "* * *", "an NCRONTAB expression of six fields"),
+        ("ON_DUPLICATE", "keep", "one of unite, refuse"),
+        ("MIN_LABEL_CONFIDENCE", "2", "a number from 0 to 1"),
+        ("UNLABELLED", "keep", "one of skip, negative"),
+        ("TRAIN_INCREMENTAL", "perhaps", "true or false"),
+        ("ON_NEWER_EXPORT", "stop", "one of queue, cancel"),
+        ("MIN_NEW_LABELS", "-1", "a whole number from 0"),
+        ("PROMOTE_ALWAYS", "1", "true or false"),
+        ("THRESHOLD_OBJECTIVE", "recall", "one of f1, precision"),
+        ("THRESHOLD_MIN_PRECISION", "90", "a number from 0 to 1"),
+        ("ONNX_NORMALIZATION", "on", "true or false"),
+        ("MAX_TRIALS", "1001", "a whole number from 1 to 1000"),
         ("PREDICTION_FORMATS", "xlsx", "of csv, jsonl"),
         ("AZUREML_WORKSPACE_NAME", "w", "3 to 33 letters"),
         ("COMPUTE_NAME", "cluster-1", "no hyphen with digits alone at the end"),
@@ -62,6 +73,27 @@ def test_an_unusable_value_is_refused_with_what_was_expected(name: str, value: s
     assert f"setting {name}: is {value!r}, but must be" in str(refusal.value)
     assert expectation in str(refusal.value)
     assert refusal.value.setting == name
+
+
+def test_auto_mode_needs_several_trials() -> None:
+    assert make_settings(base_models="auto", max_trials=10).base_models == ()
+    with pytest.raises(SettingsError, match="MAX_TRIALS: is 1, but BASE_MODELS is auto; then it must be at least 2"):
+        make_settings(base_models="auto")
+
+
+def test_training_goes_on_from_a_champion_with_one_base_model_only() -> None:
+    assert make_settings(train_incremental="true").train_incremental
+    with pytest.raises(SettingsError, match="TRAIN_INCREMENTAL: is true, but BASE_MODELS is vits16r224,resnet50"):
+        make_settings(train_incremental="true", base_models="vits16r224,resnet50")
+
+
+def test_settings_can_be_changed_for_one_request_and_are_checked_as_ever() -> None:
+    settings = make_settings()
+    changed = settings.with_changes({"base_models": "resnet50", "max_trials": "4"})
+    assert (changed.base_models, changed.max_trials) == (("resnet50",), 4)
+    assert changed.model_name == settings.model_name
+    with pytest.raises(SettingsError, match="MAX_TRIALS: is '0'"):
+        settings.with_changes({"max_trials": "0"})
 
 
 def test_lists_are_read_with_or_without_blanks() -> None:

@@ -8,7 +8,7 @@ from shared.clients import Clients
 from shared.dead_letters import DEAD_LETTERS
 from shared.ledger import Ledger
 from shared.recovery import put_back_dead_letters
-from tests.contract.local_stack import Cloud
+from tests.contract.local_stack import Cloud, problems, provision
 from tests.support import drop_image, plain_jpeg
 
 DELIVERY_SECONDS = 20
@@ -17,6 +17,8 @@ DELIVERY_SECONDS = 20
 def test_an_image_whose_event_could_not_be_delivered_is_taken_in_from_its_dead_letter(
     clients: Clients, cloud: Cloud
 ) -> None:
+    report = provision(clients)
+    assert report["state"] == "ready", problems(report)
     name = "undeliverable.jpg"
     letters = clients.blobs.get_container_client(DEAD_LETTERS)
     ledger = Ledger(clients.tables)

@@ -1,0 +1,91 @@
+"""What storage says of an export's images, and what they look like: arrays with one item an image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.datasets.catalogue import Catalogue
+from shared.datasets.findings import Findings
+from shared.datasets.options import DataSetOptions
+
+# Of `Facts.state`.
+UNREAD, READ, UNUSABLE = range(3)
+# Of `Facts.exists`.
+UNCHECKED, THERE, MISSING = range(3)
+# Of `Facts.format`.
+IMAGE_FORMATS = ("", "JPEG", "MPO", "PNG", "BMP", "TIFF")
+
+
+class Facts:
+    """`size` in bytes, -1 if unknown; `etag` and `md5` as 64 bits, 0 if unknown; `bits`, `colour`, sizes and format as
+    in `Signature`, for images whose `state` is READ; `problems`: why images are UNUSABLE.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.exists = np.zeros(count, np.uint8)
+        self.size = np.full(count, -1, np.int64)
+        self.etag = np.zeros(count, np.uint64)
+        self.md5 = np.zeros(count, np.uint64)
+        self.state = np.zeros(count, np.uint8)
+        self.bits = np.zeros(count, np.uint64)
+        self.colour = np.zeros((count, 3), np.uint8)
+        self.width = np.zeros(count, np.uint32)
+        self.height = np.zeros(count, np.uint32)
+        self.format = np.zeros(count, np.uint8)
+        self.problems: dict[int, str] = {}
+
+    def keep(self, chosen: NDArray[np.bool_]) -> None:
+        """Forget all images but the chosen ones, and all problems."""
+        self.problems.clear()
+        if chosen.all():
+            return
+        for name, values in vars(self).items():
+            if name != "problems":
+                setattr(self, name, values[chosen])
+
+
+@dataclass
+class Remembered:
+    """Sides (of SPLITS) that images had in earlier data sets, by digest; sorted. `version` tells whether it changed."""
+
+    digests: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))
+    sides: NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, np.uint8))
+    version: str = ""
+
+    def of(self, digests: NDArray[np.uint64]) -> NDArray[np.int8]:
+        """The sides of images, -1 for those that were in no data set."""
+        found = np.full(len(digests), -1, np.int8)
+        if len(self.digests):
+            at = np.minimum(np.searchsorted(self.digests, digests), len(self.digests) - 1)
+            known = self.digests[at] == digests
+            found[known] = self.sides[at][known]
+        return found
+
+    def with_sides(self, digests: NDArray[np.uint64], sides: NDArray[np.uint8]) -> Remembered:
+        """The same with newer sides added."""
+        old = ~np.isin(self.digests, digests)
+        every = np.concatenate((self.digests[old], digests))
+        order = np.argsort(every, kind="stable")
+        return Remembered(every[order], np.concatenate((self.sides[old], sides))[order], self.version)
+
+
+class ImageStore(Protocol):
+    """Where the images are, and what is kept about them from one export to the next."""
+
+    def look_up(self, catalogue: Catalogue, facts: Facts, findings: Findings) -> None:
+        """Fill in `exists`, and `size`, `etag` and `md5` of what is there."""
+
+    def read(self, catalogue: Catalogue, facts: Facts, chosen: NDArray[np.int64], limit: int) -> None:
+        """Fill in what the chosen images look like; of those that are not known from an earlier export at most `limit`
+        are downloaded.
+        """
+
+    def recall(self, options: DataSetOptions) -> Remembered:
+        """The sides of earlier data sets of the same seed and ratio."""
+
+    def remember(self, options: DataSetOptions, remembered: Remembered) -> bool:
+        """Keep sides; False, and no effect, when they changed since they were recalled."""

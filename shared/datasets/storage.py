@@ -1,0 +1,250 @@
+"""An export's images in blob storage, and what is kept about them in the work container.
+
+What it costs: one request for 5,000 blobs of each folder that has images of the export; one download for each image
+that is new since the last export; a few requests for the two files that are kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import warnings
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from os.path import commonprefix
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.datasets.catalogue import Catalogue, image_digest
+from shared.datasets.facts import IMAGE_FORMATS, MISSING, READ, THERE, UNCHECKED, UNUSABLE, Facts, Remembered
+from shared.datasets.findings import Findings
+from shared.datasets.options import DataSetOptions
+from shared.datasets.signatures import Signature, signature_of
+from shared.ledger import normalised_etag
+
+if TYPE_CHECKING:
+    from azure.storage.blob import BlobProperties, BlobServiceClient
+
+SIGNATURES = "datasets/signatures.npy"
+# Beyond so many folders of one container, all below the folders' common beginning is listed instead.
+MAX_FOLDERS = 1000
+# A container may hold far more than the export: so many listed blobs (1,000 requests), and the rest goes unchecked.
+MAX_LISTED = 5_000_000
+DOWNLOADS = 8
+# Larger images are not downloaded for a comparison.
+MAX_READ_BYTES = 20_000_000
+_SAVE_EVERY = 2000
+_CHUNK = 5000
+_SIGNATURE_TYPE = np.dtype(
+    [
+        ("digest", "<u8"),
+        ("etag", "<u8"),
+        ("bits", "<u8"),
+        ("colour", "u1", (3,)),
+        ("state", "u1"),
+        ("format", "u1"),
+        ("width", "<u4"),
+        ("height", "<u4"),
+    ]
+)
+_SIDE_TYPE = np.dtype([("digest", "<u8"), ("side", "u1")])
+
+
+class BlobImages:
+    """The ImageStore of the data account, whose work container is `container`."""
+
+    def __init__(self, blobs: BlobServiceClient, container: str) -> None:
+        self._blobs = blobs
+        self._container = container
+
+    def look_up(self, catalogue: Catalogue, facts: Facts, findings: Findings) -> None:
+        """List the folders that the images are in."""
+        listed = 0
+        for container, (folders, prefix) in _folders(catalogue).items():
+            part = self._list(container, folders, prefix, MAX_LISTED - listed)
+            while chunk := _chunk(part):
+                listed += len(chunk)
+                _note(catalogue, facts, container, chunk)
+        if listed < MAX_LISTED:
+            facts.exists[facts.exists == UNCHECKED] = MISSING
+        else:
+            unchecked = int((facts.exists == UNCHECKED).sum())
+            text = f"{unchecked} images were not looked for, since their folders hold more than {MAX_LISTED} blobs"
+            findings.add("not looked for", "warning", text, unchecked)
+        findings.figures["listed"] = listed
+
+    def _list(self, container: str, folders: set[str], prefix: str, limit: int) -> Iterator[BlobProperties]:
+        from azure.core.exceptions import ResourceNotFoundError
+        from azure.storage.blob import BlobPrefix
+
+        client = self._blobs.get_container_client(container)
+        listing: Iterator[BlobProperties]
+        if folders:
+            walks = (client.walk_blobs(name_starts_with=folder, delimiter="/") for folder in sorted(folders))
+            listing = (blob for walk in walks for blob in walk if not isinstance(blob, BlobPrefix))
+        else:
+            listing = iter(client.list_blobs(name_starts_with=prefix))
+        with contextlib.suppress(ResourceNotFoundError):  # Without the container, all of them are missing.
+            yield from islice(listing, limit)
+
+    def read(self, catalogue: Catalogue, facts: Facts, chosen: NDArray[np.int64], limit: int) -> None:
+        """Take what is known of the images as they are now, and download others, `DOWNLOADS` at a time. What was read
+        is kept now and then, so that a worker that is stopped has not read for nothing.
+        """
+        kept = self._load(SIGNATURES, _SIGNATURE_TYPE)[0]
+        chosen = chosen[facts.etag[chosen] != 0]
+        unknown = _recognise(catalogue, facts, chosen, kept)
+        unknown = unknown[facts.size[unknown] <= MAX_READ_BYTES][:limit]
+        for start in range(0, len(unknown), _SAVE_EVERY):
+            part = unknown[start : start + _SAVE_EVERY]
+            self._download(catalogue, facts, part)
+            done = part[facts.state[part] > 0]
+            rows = np.zeros(len(done), _SIGNATURE_TYPE)
+            rows["digest"] = catalogue.digests[done]
+            for name in ("etag", "bits", "colour", "state", "format", "width", "height"):
+                rows[name] = getattr(facts, name)[done]
+            kept = np.concatenate((kept[~np.isin(kept["digest"], rows["digest"])], rows))
+            kept.sort(order="digest")
+            # What another export kept meanwhile is lost, and read again when it is needed.
+            self._save(SIGNATURES, kept, overwrite=True)
+        for index in chosen[facts.state[chosen] == UNUSABLE].tolist():
+            facts.problems.setdefault(index, "can't be read as JPEG, PNG, BMP or TIFF")
+
+    def _download(self, catalogue: Catalogue, facts: Facts, chosen: NDArray[np.int64]) -> None:
+        locations = catalogue.locations(chosen.tolist())
+        running: deque[tuple[int, Future[tuple[Signature, int] | None]]] = deque()
+        with warnings.catch_warnings(), ThreadPoolExecutor(DOWNLOADS) as pool:
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            try:
+                for index, container, path in locations:
+                    running.append((index, pool.submit(self._signature, container, path)))
+                    if len(running) >= 2 * DOWNLOADS:
+                        _fill_in(facts, *running.popleft())
+                while running:
+                    _fill_in(facts, *running.popleft())
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _signature(self, container: str, path: str) -> tuple[Signature, int] | None:
+        """What an image looks like, and its etag's 64 bits; None when it is gone."""
+        from azure.core.exceptions import ResourceNotFoundError
+
+        try:
+            download = self._blobs.get_blob_client(container, path).download_blob()
+            content = download.readall()
+        except ResourceNotFoundError:
+            return None
+        return signature_of(content), _etag_bits(str(download.properties.etag))
+
+    def recall(self, options: DataSetOptions) -> Remembered:
+        rows, version = self._load(_sides_path(options), _SIDE_TYPE)
+        return Remembered(rows["digest"].copy(), rows["side"].copy(), version)
+
+    def remember(self, options: DataSetOptions, remembered: Remembered) -> bool:
+        from azure.core import MatchConditions
+        from azure.core.exceptions import ResourceExistsError, ResourceModifiedError
+
+        rows = np.zeros(len(remembered.digests), _SIDE_TYPE)
+        rows["digest"], rows["side"] = remembered.digests, remembered.sides
+        conditions: dict[str, Any] = {"overwrite": False}
+        if remembered.version:
+            conditions = {"overwrite": True, "etag": remembered.version}
+            conditions["match_condition"] = MatchConditions.IfNotModified
+        try:
+            self._save(_sides_path(options), rows, **conditions)
+        except (ResourceExistsError, ResourceModifiedError):
+            return False
+        return True
+
+    def _load(self, path: str, kind: np.dtype[np.void]) -> tuple[NDArray[np.void], str]:
+        """A kept array, empty if there is none or another version of the app wrote it; and its etag."""
+        from azure.core.exceptions import ResourceNotFoundError
+
+        try:
+            download = self._blobs.get_blob_client(self._container, path).download_blob()
+            content = download.readall()
+        except ResourceNotFoundError:
+            return np.zeros(0, kind), ""
+        rows: NDArray[np.void] = np.load(io.BytesIO(content), allow_pickle=False)
+        return rows if rows.dtype == kind else np.zeros(0, kind), str(download.properties.etag)
+
+    def _save(self, path: str, rows: NDArray[np.void], **conditions: Any) -> None:
+        buffer = io.BytesIO()
+        np.save(buffer, rows, allow_pickle=False)
+        buffer.seek(0)
+        self._blobs.get_blob_client(self._container, path).upload_blob(buffer, **conditions)
+
+
+def _sides_path(options: DataSetOptions) -> str:
+    return f"datasets/sides-{options.random_seed}-{options.train_ratio:g}.npy"
+
+
+def _folders(catalogue: Catalogue) -> dict[str, tuple[set[str], str]]:
+    """By container the folders of images, or none but their common beginning when they are very many."""
+    found: dict[str, tuple[set[str], str]] = {}
+    for _, container, path in catalogue.scan():
+        folder = path[: path.rfind("/") + 1]
+        folders, prefix = found.get(container, ({folder}, ""))
+        if not folders:
+            prefix = commonprefix([prefix, folder])  # noqa: RUF071 - storage compares prefixes by character, too
+        elif folder not in folders:
+            folders.add(folder)
+            if len(folders) > MAX_FOLDERS:
+                folders, prefix = set(), commonprefix(sorted(folders))  # noqa: RUF071
+        found[container] = folders, prefix
+    return found
+
+
+def _chunk(blobs: Iterator[BlobProperties]) -> list[BlobProperties]:
+    return list(islice(blobs, _CHUNK))
+
+
+def _note(catalogue: Catalogue, facts: Facts, container: str, blobs: list[BlobProperties]) -> None:
+    digests = np.array([image_digest(container, blob.name) for blob in blobs], dtype=np.uint64)
+    at = np.minimum(np.searchsorted(catalogue.digests, digests), max(len(catalogue) - 1, 0))
+    for position in np.flatnonzero(catalogue.digests[at] == digests).tolist():
+        blob, index = blobs[position], at[position]
+        facts.exists[index] = THERE
+        facts.size[index] = blob.size
+        facts.etag[index] = _etag_bits(str(blob.etag))
+        md5 = bytes(blob.content_settings.content_md5 or b"")
+        facts.md5[index] = int.from_bytes(md5[:8], "little")
+
+
+def _etag_bits(etag: str) -> int:
+    digest = hashlib.blake2b(normalised_etag(etag).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") or 1
+
+
+def _recognise(
+    catalogue: Catalogue, facts: Facts, chosen: NDArray[np.int64], kept: NDArray[np.void]
+) -> NDArray[np.int64]:
+    """Fill in what is kept; the images of which nothing is, or of an older content."""
+    if not len(kept):
+        return chosen
+    at = np.minimum(np.searchsorted(kept["digest"], catalogue.digests[chosen]), len(kept) - 1)
+    rows = kept[at]
+    known = (rows["digest"] == catalogue.digests[chosen]) & (rows["etag"] == facts.etag[chosen])
+    for name in ("bits", "colour", "state", "format", "width", "height"):
+        getattr(facts, name)[chosen[known]] = rows[name][known]
+    unknown: NDArray[np.int64] = chosen[~known]
+    return unknown
+
+
+def _fill_in(facts: Facts, index: int, future: Future[tuple[Signature, int] | None]) -> None:
+    found = future.result()
+    if found is None:
+        facts.exists[index] = MISSING
+        return
+    signature, facts.etag[index] = found
+    facts.state[index] = UNUSABLE if signature.problem else READ
+    facts.bits[index], facts.colour[index] = signature.bits, signature.colour
+    facts.width[index], facts.height[index] = signature.width, signature.height
+    facts.format[index] = IMAGE_FORMATS.index(signature.format) if not signature.problem else 0
+    if signature.problem:
+        facts.problems[index] = signature.problem
