@@ -39,7 +39,7 @@ reset: setup ## delete the state that `make run` keeps
 
 test: setup ## all tests and checks
 	@$(MAKE) --no-print-directory check
-	@$(RUN) -m pytest --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
+	@$(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
 
 check: setup ## lint, format, types, generated files
 	@$(RUN) -m ruff check $(SOURCES)

@@ -12,9 +12,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from local.processes import start_guarded, stop
 from local.stack import azurite_executable, connects
+
+# The same examples at every run; `--hypothesis-profile=default` looks for new ones.
+settings.register_profile("steady", derandomize=True, deadline=None)
+settings.load_profile("steady")
 
 ACCOUNT_KEY = base64.b64encode(b"0" * 32).decode()
 ACCOUNTS = 500

@@ -6,7 +6,6 @@ from shared.datasets.findings import Finding, Findings
 from shared.datasets.making import build_data_set
 from shared.datasets.options import MIN_IMAGES, SPLITS, DataSetOptions
 from shared.datasets.storage import BlobImages
-from shared.datasets.today import find_missing, make_data_set, report
 from shared.datasets.writing import register_data_asset, write_data_set
 
 __all__ = [
@@ -20,14 +19,11 @@ __all__ = [
     "Findings",
     "build_data_set",
     "export_id",
-    "find_missing",
     "get_export",
     "get_export_page",
     "list_exports",
-    "make_data_set",
     "make_report",
     "register_data_asset",
-    "report",
     "write_data_set",
     "write_report",
 ]

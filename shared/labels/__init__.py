@@ -1,6 +1,5 @@
 """Readers of label exports: whatever the format, one stream of labelled images."""
 
-from shared.labels.coco import read_coco
 from shared.labels.export import Format, LabelExport, open_export
 from shared.labels.model import ExportFile, IncompleteExportError, LabelledImage, Problem, Problems
 
@@ -13,5 +12,4 @@ __all__ = [
     "Problem",
     "Problems",
     "open_export",
-    "read_coco",
 ]

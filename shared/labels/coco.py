@@ -74,7 +74,7 @@ class _Reader:
             elif key == "images":
                 self._places.append(document.offset)
                 decoder: msgspec.json.Decoder[list[Any]] = msgspec.json.Decoder(list[_Id])
-                for _, rows in document.elements(decoder, lambda *_: []):
+                for _, rows in document.elements(decoder, _lenient_id):
                     _extend(self._images, [row.id for row in rows])
             elif key == "annotations":
                 decoder = msgspec.json.Decoder(list[_Annotation])
@@ -237,23 +237,18 @@ def read(stream: IO[bytes], path: str, container_url: str, names: Names, problem
     yield from reader.read()
 
 
-def read_coco(stream: IO[bytes], name: str) -> Iterator[LabelledImage]:
-    """The images of a COCO file in which all is right. Raises ExportError with what is not."""
-    problems = Problems()
-    names = Names(name)
-    images = list(read(stream, name, "", names, problems))
-    names.settle(Problems())
-    if problems.counts:
-        raise ExportError(name, problems.lines())
-    return (msgspec.structs.replace(image, labels=names.resolve(image.labels)) for image in images)
-
-
 def _object(raw: bytes) -> dict[str, Any] | None:
     try:
         value = lenient(raw)
     except ValueError:
         return None
     return value if isinstance(value, dict) else None
+
+
+def _lenient_id(_number: int, raw: bytes) -> list[Any]:
+    """The id of an image with something in it that is no JSON, such as NaN; the second reading reports what is none."""
+    value = _object(raw)
+    return [] if value is None else [_Id(value.get("id"))]
 
 
 def _number(value: Any) -> int:

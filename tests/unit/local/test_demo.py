@@ -10,7 +10,7 @@ from PIL import Image
 
 from local.demo.data import DataError, coco_export, read_data
 from local.demo.report import images_more_than_once, measure, read_rows
-from shared.labels import read_coco
+from shared.labels import ExportFile, open_export
 
 
 def write_data(folder: Path, *rows: object) -> Path:
@@ -70,10 +70,11 @@ def test_the_export_says_what_the_product_reads(tmp_path: Path) -> None:
     images = read_data(write_data(tmp_path, row(0, "labelled", "b", "a"), row(1, "new", "b")))
     export = tmp_path / "export.json"
     export.write_bytes(coco_export(images, "store", "https://acct/c", "labelled"))
-    with export.open("rb") as stream:
-        first, second = read_coco(stream, "export.json")
-    assert (first.url, first.labels) == ("AmlDatastore://store/labelled/images/0.jpg", ("a", "b"))
-    assert second.labels == ("b",)
+    found = open_export("demo", [ExportFile.on_disk(export, "export.json")], container_url="https://acct/c")
+    first, second = found
+    assert first.url == "AmlDatastore://store/labelled/images/0.jpg"
+    assert [found.resolve(each.labels) for each in (first, second)] == [("a", "b"), ("b",)]
+    assert found.problems.lines() == []
 
 
 CSV = (
