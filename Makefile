@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 SOURCES := function_app.py handlers shared components local tests bench docs infra
 
-.PHONY: help setup demo run reset test check format generate bench requirements resolve-cluster clean
+.PHONY: help setup demo run reset test check types types-on-cluster format generate bench load requirements resolve-cluster clean
 
 help: ## show this
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,14 +39,19 @@ reset: setup ## delete the state that `make run` keeps
 
 test: setup ## all tests and checks
 	@$(MAKE) --no-print-directory check
-	@$(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
+	@$(RUN) -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
 
 check: setup ## lint, format, types, generated files
 	@$(RUN) -m ruff check $(SOURCES)
 	@$(RUN) -m ruff format --check $(SOURCES)
-	@$(RUN) -m mypy
-	@$(RUN) -m mypy --python-version 3.11 shared components
 	@$(RUN) -m docs.generate --check
+	@$(MAKE) --no-print-directory --jobs 2 types types-on-cluster
+
+types: setup
+	@$(RUN) -m mypy
+
+types-on-cluster: setup
+	@$(RUN) -m mypy --python-version 3.11 shared components
 
 format: setup ## format the code
 	@$(RUN) -m ruff check --fix $(SOURCES)
@@ -61,9 +66,15 @@ requirements: ## compile the pinned requirements
 	@$(RUN) -m uv pip compile --quiet --no-emit-index-url --no-annotate --custom-compile-command "make requirements" \
 	  --python-version 3.13 --universal --constraint requirements.txt --group dev -o requirements-dev.txt pyproject.toml
 
+load: setup ## drop 2,000 images on a local stack, then 20,000
+	@$(RUN) -m bench.load
+
 bench: setup ## run the benchmarks
 	@$(RUN) -m bench.cold_start
 	@$(RUN) -m bench.labels
+	@$(RUN) -m bench.datasets
+	@$(RUN) -m bench.results
+	@$(RUN) -m bench.scoring
 	@$(RUN) -m bench.thresholds
 
 resolve-cluster: ## check that the pins of the cluster's environment fit together

@@ -24,6 +24,7 @@ from typing import IO, Any
 
 import msgspec
 
+from bench.verdict import verdict
 from shared.labels import ExportFile, open_export
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -181,10 +182,11 @@ def main() -> None:
             medians = {reader: statistics.median(seconds for seconds, _ in runs) for reader, runs in results.items()}
             fastest = min(plain, key=lambda reader: medians[reader])
             peak = max(megabytes for _, megabytes in results["ours"])
+            ratio = medians["ours"] / medians[fastest]
             print(
                 f"{kind:<14}{file.stat().st_size / 1e6:6.0f} MB file {arguments.rows / medians['ours']:12,.0f} rows/s  "
-                f"ratio {medians['ours'] / medians[fastest]:5.2f} to {fastest} ({medians[fastest]:.2f} s)  "
-                f"peak {peak:4.0f} MB"
+                f"ratio {ratio:5.2f} to {fastest} ({medians[fastest]:.2f} s)  peak {peak:4.0f} MB  "
+                f"{verdict(within=ratio <= MAX_RATIO and peak <= MAX_MEGABYTES)}"
             )
 
 

@@ -1,5 +1,6 @@
-"""Writes what is derived from code: `local.settings.example.json`, the README's table of settings and the local
-cloud's coverage table. `python -m docs.generate` writes them; with `--check` it fails when one is out of date.
+"""Writes what is derived from code: `local.settings.example.json`, the README's table of settings, the tables of
+docs/api.md and the local cloud's coverage table. `python -m docs.generate` writes them; with `--check` it fails when
+one is out of date.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from shared.settings import Settings, environment_name
 
@@ -46,6 +48,39 @@ def readme(current: str) -> str:
     return f"{before}{TABLE_START}\n{settings_table()}\n{TABLE_END}{after}"
 
 
+def between(current: str, name: str, table: str) -> str:
+    """A page with the table of a name, which stands between comments, replaced."""
+    start, end = f"<!-- {name}: docs/generate.py -->", f"<!-- /{name} -->"
+    before, _, rest = current.partition(start)
+    _, _, after = rest.partition(end)
+    return f"{before}{start}\n{table}\n{end}{after}"
+
+
+def api_page(current: str) -> str:
+    """docs/api.md with its tables replaced: the routes, and the kinds of problems."""
+    # What the routes' statuses are is the document's; the module registers all routes.
+    import handlers.api  # noqa: F401
+    from handlers.http import api, problems
+    from handlers.http.document import document, path_in_document
+
+    told = document(api.routes, "keys")["paths"]
+    routes = ["| request | key | what it does | answers |", "|---|---|---|---|"]
+    for route in sorted(api.routes, key=lambda each: (each.tag, each.path, each.method)):
+        operation = told[path_in_document(route)][route.method.lower()]
+        statuses = ", ".join(status for status in operation["responses"] if status not in {"406", "429", "500"})
+        key = "-" if route.key == "anonymous" else str(route.key)
+        routes.append(f"| `{route.method} {path_in_document(route)}` | {key} | {operation['summary']} | {statuses} |")
+    known = {each for each in vars(problems).values() if isinstance(each, problems.Kind)}
+    kinds = ["| type | status | what it means |", "|---|---|---|"]
+    kinds += [f"| `{kind.type}` | {kind.status} | {kind.title} |" for kind in sorted(known, key=_by_status)]
+    page = between(current, "routes", "\n".join(routes))
+    return between(page, "problems", "\n".join(kinds))
+
+
+def _by_status(kind: Any) -> tuple[int, str]:
+    return kind.status, kind.name
+
+
 def cloud_coverage() -> str:
     """What the local cloud understands, by its own route table."""
     command = [sys.executable, "-m", "local.cloud", "--coverage"]
@@ -57,6 +92,7 @@ def main(arguments: list[str]) -> int:
         ROOT / "local.settings.example.json": example_settings(),
         ROOT / "README.md": readme((ROOT / "README.md").read_text(encoding="utf-8")),
         ROOT / "docs" / "local-cloud.md": cloud_coverage(),
+        ROOT / "docs" / "api.md": api_page((ROOT / "docs" / "api.md").read_text(encoding="utf-8")),
     }
     stale = [path for path, content in files.items() if not path.exists() or path.read_text("utf-8") != content]
     if "--check" in arguments:

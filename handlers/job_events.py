@@ -14,6 +14,9 @@ blueprint = func.Blueprint()
 
 @blueprint.event_grid_trigger("event")
 def job_changed(event: func.EventGridEvent) -> None:
+    from shared.last_events import JOBS, note_event
+
+    note_event(clients(), JOBS)
     announce_ended_job(clients(), told(event))
 
 

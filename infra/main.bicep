@@ -176,6 +176,8 @@ var tuning = {
   BASE_MODELS: 'vitb16r224'
   MAX_TRIALS: '1'
   TRAIN_TIMEOUT_MINUTES: '360'
+  TRAINING_BATCH_SIZE: ''
+  VALIDATION_BATCH_SIZE: ''
   TRAIN_INCREMENTAL: 'false'
   ONNX_NORMALIZATION: 'false'
   ON_NEWER_EXPORT: 'queue'
@@ -198,8 +200,12 @@ var tuning = {
   BATCH_INTERVAL: '0 * * * * *'
   BATCH_QUIET_SECONDS: '5'
   BATCH_MAX_WAIT_SECONDS: '300'
+  BATCH_MIN_IMAGES: '200'
+  BATCH_TIMEOUT_MINUTES: '720'
   INLINE_MAX_IMAGES: '32'
+  API_AUTH: 'keys'
   MAX_ATTEMPTS: '3'
+  SWEEP_INTERVAL: '0 30 * * * *'
   MAX_IMAGE_MEGAPIXELS: '100'
   MAX_IMAGE_MEGABYTES: '100'
 }
@@ -300,6 +306,8 @@ module dataContents 'modules/storage-contents.bicep' = {
       'label-exports'
       'job-events'
       'announcements'
+      'rescore'
+      'found-images'
     ] : []
     tables: makesContents ? [
       'ledger'

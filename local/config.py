@@ -13,6 +13,8 @@ from pathlib import Path
 # Azurite's published development account; it protects nothing.
 ACCOUNT_NAME = "devstoreaccount1"
 ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+# How the Functions host tells the storage proxy that a request is its own, and not the app's.
+HOST_AGENT = "labelloop-functions-host"
 STORAGE_SERVICES = ("blob", "queue", "table")
 
 

@@ -14,7 +14,9 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from infra.hooks import postdeploy
 from local.cloud.certificate import ensure_certificate
 from local.config import STORAGE_SERVICES, StackConfig
 from local.locking import StateLock, StateLockedError
@@ -29,6 +31,8 @@ LOCAL_PACE = {
     "EXPORT_QUIET_SECONDS": "1",
     "BATCH_INTERVAL": "*/2 * * * * *",
     "BATCH_QUIET_SECONDS": "2",
+    # Its nodes start at once.
+    "BATCH_MIN_IMAGES": "1",
     "COMPUTE_MAX_NODES": "2",
 }
 
@@ -92,6 +96,7 @@ class Stack:
         self._start("host")
         self._await("cloud", lambda: connects(self.config.ports["arm"]))
         self._await("host", lambda: _answers(self.config.functions_url))
+        key_functions(self.config)
         threading.Thread(target=self._watch, daemon=True).start()
 
     def stop(self) -> None:
@@ -112,6 +117,7 @@ class Stack:
         return {
             "FUNCTIONS_URL": config.functions_url,
             "FUNCTIONS_KEY": keys["function"],
+            **{f"FUNCTIONS_{name.upper()}_KEY": value for name, value in _class_keys(keys).items()},
             "DATA_STORAGE": config.connection_string(),
             "ARM_URL": config.arm_url,
             **config.identity_environment(),
@@ -171,6 +177,27 @@ class Stack:
                         if name == "azurite":
                             self._say("Azurite saves every few seconds: what was written just before is lost")
                         self._start(name)
+
+
+def key_functions(config: StackConfig) -> None:
+    """Give the API's functions their keys, as the hook does after a deployment, by the host's own API."""
+    admin = {"x-functions-key": json.loads(config.host_keys.read_text())["master"]}
+    url = f"{config.functions_url}/admin/functions"
+
+    def list_keys(function: str) -> dict[str, str]:
+        return {each["name"]: each["value"] for each in postdeploy.ask("GET", f"{url}/{function}/keys", admin)["keys"]}
+
+    def set_key(function: str, name: str, value: str) -> None:
+        postdeploy.ask("PUT", f"{url}/{function}/keys/{name}", admin, {"name": name, "value": value})
+
+    document = postdeploy.ask("GET", f"{config.functions_url}/api/openapi.json", {})
+    if "keys" in document["components"]["securitySchemes"]:
+        postdeploy.key_functions(document, list_keys, set_key)
+
+
+def _class_keys(keys: dict[str, Any]) -> dict[str, str]:
+    """The keys of the API's classes, which have the same value for every function."""
+    return {name: value for each in keys["functions"].values() for name, value in each.items()}
 
 
 def app_settings(config: StackConfig) -> dict[str, str]:

@@ -50,7 +50,7 @@ class Clients:
 
     @functools.cached_property
     def probing(self) -> Clients:
-        """The same, for questions whose answer is wanted now: storage clients that neither retry nor wait for long."""
+        """The same, for questions whose answer is wanted now: clients that neither retry nor wait for long."""
         return Clients(self.settings, self._environment, retry_total=0, connection_timeout=5, read_timeout=10)
 
     @functools.cached_property
@@ -165,10 +165,10 @@ class Clients:
 
         base = self.resource_manager
         configuration = Configuration[Any, Any]()
-        configuration.retry_policy = RetryPolicy()
+        configuration.retry_policy = RetryPolicy(**self._options("retry_total"))
         configuration.user_agent_policy = UserAgentPolicy("labelloop")
         configuration.authentication_policy = ARMChallengeAuthenticationPolicy(self.credential, f"{base}/.default")
-        return ARMPipelineClient(base, config=configuration)
+        return ARMPipelineClient(base, config=configuration, **self._options("connection_timeout", "read_timeout"))
 
     def ask_resource_manager(
         self, method: str, path: str, api_version: str, *, body: Any = None, **query: str
@@ -247,6 +247,9 @@ class Clients:
         if not hostname:
             raise SettingsError("WEBSITE_HOSTNAME", "is not set; the Functions host sets it")
         return hostname
+
+    def _options(self, *names: str) -> dict[str, Any]:
+        return {name: self._storage_options[name] for name in names if name in self._storage_options}
 
     def _service_uri(self, service: str) -> str:
         uri = self._environment.get(f"{DATA_STORAGE}__{service}ServiceUri")

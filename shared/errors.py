@@ -43,6 +43,10 @@ class ImageRejectedError(LabelLoopError):
     """The bytes are no image that can be scored; the message is the reason."""
 
 
+class ImageUnavailableError(LabelLoopError):
+    """An image can't be read now; that is not its own fault, and may go away."""
+
+
 class ExportError(LabelLoopError):
     """A label export can't be trained on. `reasons` lists every reason found."""
 

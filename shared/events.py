@@ -84,7 +84,7 @@ class TrainingFailed(Announcement):
 @dataclass(frozen=True)
 class TrainedModel(Announcement):
     """A training's model. Its bundle is below `path`; `metrics` are those of the test split; `reason` says why it was
-    promoted, or was not.
+    promoted, or was not, and `decision` has the figures of that, as in its card; empty where a person decided.
     """
 
     model: str
@@ -96,6 +96,7 @@ class TrainedModel(Announcement):
     labels: int
     metrics: Mapping[str, float]
     reason: str
+    decision: Mapping[str, Any]
 
     @property
     def subject(self) -> str:
@@ -128,8 +129,8 @@ class ModelPromoted(TrainedModel):
 
 @dataclass(frozen=True)
 class PredictionsReady(Announcement):
-    """A batch's files are written: `files` maps each format to a path. Of `images` rows `predicted` have labels and
-    `errors` an error.
+    """A batch's files are written: `files` maps each format to a path, `urls` to the blob's URL. Of `images` rows
+    `predicted` have labels and `errors` an error. `summary_url` is that of the batch's `_batch.json`.
     """
 
     batch: str
@@ -139,6 +140,8 @@ class PredictionsReady(Announcement):
     images: int
     predicted: int
     errors: int
+    urls: Mapping[str, str]
+    summary_url: str
 
     @property
     def subject(self) -> str:

@@ -1,125 +1,113 @@
-"""From an image to probabilities: the same code in the function app and on the cluster."""
+"""From encoded images to predictions: the same code in the function app and on the cluster."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import logging
+import math
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from shared.errors import ImageRejectedError, LabelLoopError
-from shared.images import load_rgb
+from shared.ahead import Budget, chunks, map_ahead
+from shared.errors import ImageRejectedError, ImageUnavailableError, LabelLoopError
+from shared.preprocessing import Preprocessing, decode, to_input
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import numpy as np
     from numpy.typing import NDArray
-    from PIL.Image import Image as PillowImage
 
 MODEL_FILE, LABELS_FILE, CARD_FILE = "model.onnx", "labels.json", "card.json"
 BATCH_SIZE = 16
-MAX_RESIZED = 4096
+# Most of the readers wait for storage; only as many decode at a time as there are cores.
+READERS = 8
+# A result ahead takes 150 kB. Two batches and what the readers hold keep all of them busy while a batch is run.
+AHEAD = 2 * BATCH_SIZE + READERS
+# Of decoded images, 4 bytes each; a larger image is decoded alone.
+MAX_DECODED_PIXELS = 100_000_000
+FIRST_CHOICE, SECOND_CHOICE = "CUDAExecutionProvider", "CPUExecutionProvider"
 
+logger = logging.getLogger(__name__)
 
-@dataclass(frozen=True)
-class Preprocessing:
-    """How an image becomes the model's input; the defaults are AutoML's validation transform for classification:
-    shorter side to `resize` px (bilinear), centre crop of `crop` px, scaled to 0..1, normalised by channel
-    (https://learn.microsoft.com/azure/machine-learning/how-to-inference-onnx-automl-image-models).
-    `normalise` is False when the ONNX file does the scaling and normalising by itself and takes 0..255
-    (`enable_onnx_normalization`; azureml-automl-dnn-vision's `ModelNormalizerWrapper`).
-    """
-
-    resize: int = 256
-    crop: int = 224
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    normalise: bool = True
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Preprocessing:
-        fields = dict(values)
-        return cls(**{**fields, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])})
-
-    def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+# Opens an encoded image for as long as it is decoded, in one of several threads. Raises ImageRejectedError when it
+# can't be had, ImageUnavailableError when it can't be had now.
+Source = Callable[[], AbstractContextManager[bytes]]
+_Unusable = ImageRejectedError | ImageUnavailableError
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """One image's outcome: `probabilities` in the model's label order, 0..1; empty when there is an `error`."""
+    """One image's outcome: `probabilities` in the model's label order, 0..1; empty when there is an `error`.
+
+    `retry`: the error is not the image's; another time it may be read.
+    """
 
     labels: tuple[str, ...] = ()
     probabilities: tuple[float, ...] = ()
     error: str = ""
-
-
-def preprocess(image: PillowImage, how: Preprocessing) -> NDArray[np.float32]:
-    """An RGB image as the model's input, float32 of shape (3, crop, crop)."""
-    import numpy as np
-    from PIL import Image as Pillow
-
-    width, height = image.size
-    scale = how.resize / min(width, height)
-    # torchvision's Resize truncates the longer side; the shorter one is exact.
-    size = (how.resize, int(height * scale)) if width <= height else (int(width * scale), how.resize)
-    left, top = round((size[0] - how.crop) / 2), round((size[1] - how.crop) / 2)
-    if max(size) <= MAX_RESIZED:
-        resized = image.resize(size, Pillow.Resampling.BILINEAR)
-        cropped = resized.crop((left, top, left + how.crop, top + how.crop))
-    else:
-        # A very long, narrow image: resizing all of it would take gigabytes for what the crop throws away.
-        x, y = width / size[0], height / size[1]
-        box = (left * x, top * y, (left + how.crop) * x, (top + how.crop) * y)
-        cropped = image.resize((how.crop, how.crop), Pillow.Resampling.BILINEAR, box=box)
-    pixels = np.asarray(cropped, dtype=np.float32).transpose(2, 0, 1)
-    if how.normalise:
-        pixels = pixels / np.float32(255)
-        pixels -= np.asarray(how.mean, np.float32).reshape(3, 1, 1)
-        pixels /= np.asarray(how.std, np.float32).reshape(3, 1, 1)
-    return np.ascontiguousarray(pixels)
+    retry: bool = False
 
 
 class Classifier:
-    """A model bundle in memory: `model.onnx`, `labels.json`, `card.json` of one folder. Threads may share it."""
+    """A model bundle in memory: `model.onnx`, `labels.json`, `card.json` of one folder. Threads may share it.
+
+    On a CPU, `throughput` runs several batches at a time, each on a core of its own, rather than one on all cores:
+    more images a second, and a later answer for a single one.
+    """
 
     def __init__(
-        self, model: Path, labels: Sequence[str], thresholds: Mapping[str, float], preprocessing: Preprocessing
+        self,
+        model: Path,
+        labels: Sequence[str],
+        thresholds: Mapping[str, float],
+        preprocessing: Preprocessing,
+        *,
+        throughput: bool = False,
     ) -> None:
         import onnxruntime as ort
 
         self.labels = tuple(labels)
         self.thresholds = tuple(float(thresholds.get(label, 0.5)) for label in labels)
         self.preprocessing = preprocessing
+        self._cores = _cores()
         options = ort.SessionOptions()
         options.log_severity_level = 3
-        preferred = ("CUDAExecutionProvider", "CPUExecutionProvider")
+        options.intra_op_num_threads = 1 if throughput else self._cores
+        # A thread that spins while it waits would take its core from the decoders.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         available = ort.get_available_providers()
-        providers = [provider for provider in preferred if provider in available]
-        if preferred[0] in available:
+        providers = [provider for provider in (FIRST_CHOICE, SECOND_CHOICE) if provider in available]
+        if FIRST_CHOICE in available:
             # The CUDA and cuDNN libraries that pip installs beside onnxruntime-gpu are not on the loader's path.
             ort.preload_dlls()
         self._session = ort.InferenceSession(str(model), options, providers=providers)
+        self._runs = self._cores if throughput and self.providers[0] == SECOND_CHOICE else 1
         self._input = self._session.get_inputs()[0].name
         self._output = self._session.get_outputs()[0].name
+        batch = self._session.get_inputs()[0].shape[0]
+        self._fixed_batch = batch if isinstance(batch, int) else None
         outputs = self._session.get_outputs()[0].shape[-1]
         if isinstance(outputs, int) and outputs != len(self.labels):
             raise LabelLoopError(f"{model}: has {outputs} outputs, but {LABELS_FILE} has {len(self.labels)} labels")
+        self._decoding = threading.BoundedSemaphore(self._cores)
+        self._pixels = Budget(MAX_DECODED_PIXELS)
+        self._buffers = threading.local()
 
     @classmethod
-    def load(cls, bundle: Path) -> Classifier:
+    def load(cls, bundle: Path, *, throughput: bool = False) -> Classifier:
         """Read a bundle. Raises LabelLoopError when a file is missing or they do not fit together."""
         try:
             labels = json.loads((bundle / LABELS_FILE).read_text(encoding="utf-8"))
             card = json.loads((bundle / CARD_FILE).read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise LabelLoopError(f"model bundle {bundle}: {error.filename} is missing") from None
-        return cls(bundle / MODEL_FILE, labels, card["thresholds"], Preprocessing.from_json(card["preprocessing"]))
+        preprocessing = Preprocessing.from_json(card["preprocessing"])
+        return cls(bundle / MODEL_FILE, labels, card["thresholds"], preprocessing, throughput=throughput)
 
     @property
     def input_size(self) -> int | None:
@@ -137,53 +125,103 @@ class Classifier:
         import numpy as np
 
         logits: NDArray[np.float32] = self._session.run([self._output], {self._input: inputs})[0]
-        return (1 / (1 + np.exp(-logits.astype(np.float64)))).astype(np.float32)
+        # The sigmoid, without an exponential that could overflow.
+        return (0.5 + 0.5 * np.tanh(0.5 * logits.astype(np.float64))).astype(np.float32)
 
-    def predict(self, images: Iterable[bytes | ImageRejectedError]) -> Iterator[Prediction]:
-        """A prediction for each encoded image, in order. An image that can't be decoded fails itself alone.
+    def predict(self, images: Iterable[bytes | ImageRejectedError | Source]) -> Iterator[Prediction]:
+        """A prediction for each image, in order. An image that can't be read, decoded or run fails itself alone.
 
-        Decoding runs ahead in threads while the network works on the batch before.
+        Reading, decoding and the network overlap. `images` is iterated in the caller's thread; sources are opened ahead
+        in others, and each is closed as soon as it is decoded. Raises what a source raises unexpectedly, and what the
+        network raises when it fails on any image.
         """
-        with ThreadPoolExecutor(max_workers=2, thread_name_prefix="decode") as pool:
-            prepared = _ahead(pool, self._prepared, images, ahead=2 * BATCH_SIZE)
-            batch: list[NDArray[np.float32] | ImageRejectedError] = []
-            for each in prepared:
-                batch.append(each)
-                if len(batch) == BATCH_SIZE:
-                    yield from self._predict_batch(batch)
-                    batch = []
-            yield from self._predict_batch(batch)
-
-    def _prepared(self, content: bytes | ImageRejectedError) -> NDArray[np.float32] | ImageRejectedError:
-        if isinstance(content, ImageRejectedError):
-            return content
+        readers = ThreadPoolExecutor(READERS, thread_name_prefix="read")
+        runners = ThreadPoolExecutor(self._runs, thread_name_prefix="run")
         try:
-            return preprocess(load_rgb(content), self.preprocessing)
-        except ImageRejectedError as rejection:
-            return rejection
+            prepared = map_ahead(readers, self._prepared, images, AHEAD)
+            batches = chunks(prepared, self._fixed_batch or BATCH_SIZE)
+            for predictions in map_ahead(runners, self._predict_batch, batches, self._runs + 1):
+                yield from predictions
+        finally:
+            for pool in (readers, runners):
+                pool.shutdown(cancel_futures=True)
 
-    def _predict_batch(self, batch: Sequence[NDArray[np.float32] | ImageRejectedError]) -> Iterator[Prediction]:
+    def _prepared(self, image: bytes | ImageRejectedError | Source) -> NDArray[np.uint8] | _Unusable:
+        if isinstance(image, ImageRejectedError):
+            return image
+        try:
+            if isinstance(image, bytes):
+                return decode(image, self.preprocessing, self._room)
+            with image() as content:
+                return decode(content, self.preprocessing, self._room)
+        except (ImageRejectedError, ImageUnavailableError) as unusable:
+            return unusable
+
+    @contextmanager
+    def _room(self, pixels: int) -> Iterator[None]:
+        with self._decoding, self._pixels.held(pixels):
+            yield
+
+    def _predict_batch(self, batch: Sequence[NDArray[np.uint8] | _Unusable]) -> list[Prediction]:
+        good = [each for each in batch if not isinstance(each, _Unusable)]
+        rows = iter(self._run(self._inputs(good)) if good else ())
+        return [self._prediction(each if isinstance(each, _Unusable) else next(rows)) for each in batch]
+
+    def _inputs(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """The images as a batch in this thread's buffer."""
         import numpy as np
 
-        good = [each for each in batch if not isinstance(each, ImageRejectedError)]
-        rows = iter(self.probabilities(np.stack(good)).tolist() if good else [])
-        for each in batch:
-            if isinstance(each, ImageRejectedError):
-                yield Prediction(error=str(each))
-            else:
-                yield self._prediction(tuple(next(rows)))
+        count, crop = len(images), self.preprocessing.crop
+        buffer: NDArray[np.float32] | None = getattr(self._buffers, "inputs", None)
+        if buffer is None or len(buffer) < count or buffer.shape[-1] != crop:
+            buffer = self._buffers.inputs = np.empty((count, 3, crop, crop), np.float32)
+        for image, out in zip(images, buffer, strict=False):
+            to_input(image, self.preprocessing, out)
+        return buffer[:count]
 
-    def _prediction(self, probabilities: tuple[float, ...]) -> Prediction:
-        decided = zip(self.labels, probabilities, self.thresholds, strict=True)
-        return Prediction(tuple(label for label, value, threshold in decided if value >= threshold), probabilities)
+    def _run(self, inputs: NDArray[np.float32]) -> list[list[float] | ImageRejectedError]:
+        """What the network says of each input. A batch that fails is halved, until it fits or the culprit is found."""
+        try:
+            return [*self._filled(inputs).tolist()]
+        # onnxruntime's exceptions have no base of their own.
+        except Exception as error:
+            if len(inputs) == 1:
+                return [self._verdict(inputs, error)]
+            logger.warning("the model failed on a batch of %d; it is tried by halves: %s", len(inputs), error)
+        middle = len(inputs) // 2
+        return [*self._run(inputs[:middle]), *self._run(inputs[middle:])]
+
+    def _filled(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The probabilities of a batch, which is filled with black images for a model of a fixed batch size."""
+        import numpy as np
+
+        if self._fixed_batch in {None, len(inputs)}:
+            return self.probabilities(inputs)
+        filled = np.zeros((self._fixed_batch, *inputs.shape[1:]), np.float32)
+        filled[: len(inputs)] = inputs
+        return self.probabilities(filled)[: len(inputs)]
+
+    def _verdict(self, inputs: NDArray[np.float32], error: Exception) -> ImageRejectedError:
+        """The image's fault, when the network can run another; else `error` is raised: it is the node's or the model's,
+        and the next try may be on another node.
+        """
+        import numpy as np
+
+        try:
+            self._filled(np.zeros_like(inputs))
+        except Exception:
+            raise error from None
+        return ImageRejectedError(f"the model fails on this image: {error}")
+
+    def _prediction(self, row: list[float] | _Unusable) -> Prediction:
+        if isinstance(row, _Unusable):
+            return Prediction(error=str(row), retry=isinstance(row, ImageUnavailableError))
+        if any(map(math.isnan, row)):
+            return Prediction(error="the model gave no number as this image's probability")
+        decided = zip(self.labels, row, self.thresholds, strict=True)
+        return Prediction(tuple(label for label, value, threshold in decided if value >= threshold), tuple(row))
 
 
-def _ahead(pool: ThreadPoolExecutor, work: Callable[[Any], Any], items: Iterable[Any], ahead: int) -> Iterator[Any]:
-    """`map` over a pool, in order, with at most `ahead` results in memory."""
-    pending: deque[Any] = deque()
-    for item in items:
-        pending.append(pool.submit(work, item))
-        if len(pending) >= ahead:
-            yield pending.popleft().result()
-    while pending:
-        yield pending.popleft().result()
+def _cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

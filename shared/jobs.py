@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from shared.cluster import ENDED_STATUSES, KIND_TAG, find_job, status_of
-from shared.errors import ConflictError, NotFoundError
+from shared.errors import ConflictError, InvalidRequestError, NotFoundError
 
 if TYPE_CHECKING:
     from azure.ai.ml._restclient.runhistory.models import Run
@@ -30,17 +30,27 @@ STATES = {
 }
 
 
-def list_jobs(clients: Clients, *, kind: str | None = None, limit: int = 50) -> list[dict[str, Any]]:
-    """LabelLoop's jobs, newest first; `kind` is training or scoring. MAX_JOBS jobs of the workspace are looked at."""
+def list_jobs(
+    clients: Clients, *, kind: str | None = None, after: str | None = None, limit: int = 50
+) -> list[dict[str, Any]]:
+    """LabelLoop's jobs, newest first; `kind` is training or scoring, `after` the name of the job after which to begin.
+    The newest MAX_JOBS jobs of the workspace are looked at, whosever they are. Raises InvalidRequestError when `after`
+    is none of them.
+    """
     found = []
+    is_due = after is None
     for job in islice(clients.ml.jobs.list(), MAX_JOBS):
         if job is None:  # The SDK gives None for a job of a kind that it can't parse.
             continue
-        described = describe_job(job)
-        if described["kind"] and kind in {None, described["kind"]}:
-            found.append(described)
+        if is_due:
+            described = describe_job(job)
+            if described["kind"] and kind in {None, described["kind"]}:
+                found.append(described)
+        is_due = is_due or job.name == after
         if len(found) == limit:
             break
+    if not is_due:
+        raise InvalidRequestError("cursor points at a job that is gone; begin anew without it", "cursor")
     return found
 
 

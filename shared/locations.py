@@ -91,8 +91,7 @@ def locate(url: str, datastores: Datastores, *, account_url: str) -> BlobLocatio
     http(s) URL of the data account (`account_url`). Raises InvalidRequestError for anything else.
     """
     location = _locate(url, datastores, account_url)
-    if {".", "..", ""} & set(location.path.split("/")):
-        raise InvalidRequestError(f"{url}: its path has an empty, '.' or '..' segment, which names no blob")
+    _require_plain(url, location)
     return location
 
 
@@ -118,8 +117,25 @@ def _locate(url: str, datastores: Datastores, account_url: str) -> BlobLocation:
     )
 
 
+def blob_of_account(url: str, account_url: str) -> BlobLocation:
+    """The blob of the data account that an http(s) URL names. Raises InvalidRequestError for any other URL."""
+    if not url.lower().startswith(("https://", "http://")):
+        raise InvalidRequestError(f"{url or '(empty)'}: must be the https URL of a blob in {account_url}")
+    location = _locate_http(url, account_url)
+    _require_plain(url, location)
+    return location
+
+
+def _require_plain(url: str, location: BlobLocation) -> None:
+    if {".", "..", ""} & set(location.path.split("/")):
+        raise InvalidRequestError(f"{url}: its path has an empty, '.' or '..' segment, which names no blob")
+
+
 def _locate_http(url: str, account_url: str) -> BlobLocation:
-    parts, account = urlsplit(url), urlsplit(account_url)
+    try:
+        parts, account = urlsplit(url), urlsplit(account_url)
+    except ValueError as error:  # Of a host in brackets, or with characters that normalise to others.
+        raise InvalidRequestError(f"{url}: is no URL: {error}") from None
     base = account.path.rstrip("/") + "/"
     # The account is told by its host name, or by the first part of the path where the endpoint is path-style.
     same_account = (parts.hostname or "").lower() == (account.hostname or "").lower() and parts.path.startswith(base)

@@ -21,25 +21,54 @@ LEASE_SECONDS, RENEW_SECONDS = 60, 20.0
 logger = logging.getLogger(__name__)
 
 
+class Lease:
+    """A lease that this worker has, or had: it is renewed in the background, and may be lost when that fails."""
+
+    def __init__(self, client: BlobLeaseClient, path: str) -> None:
+        self._client = client
+        self._path = path
+
+    def renewed(self) -> bool:
+        """Whether this worker still has it, as the storage service says now."""
+        from azure.core.exceptions import HttpResponseError
+
+        try:
+            self._client.renew()
+        except HttpResponseError as error:
+            logger.warning("the lease on %s is lost: %s", self._path, error.reason)
+            return False
+        return True
+
+
 @contextlib.contextmanager
 def lock(clients: Clients, path: str) -> Iterator[bool]:
     """Whether this worker is the one; False when another is at it."""
+    with lease_on(clients, path) as lease:
+        yield lease is not None
+
+
+@contextlib.contextmanager
+def lease_on(clients: Clients, path: str) -> Iterator[Lease | None]:
+    """The lease of the one worker; None when another has it.
+
+    Raises azure.core.exceptions.ResourceNotFoundError when there is no work container.
+    """
     from azure.core.exceptions import HttpResponseError
 
-    lease = _acquired(clients.blobs.get_blob_client(clients.settings.work_container, path))
-    if lease is None:
-        yield False
+    client = _acquired(clients.blobs.get_blob_client(clients.settings.work_container, path))
+    if client is None:
+        yield None
         return
     ended = threading.Event()
-    renewal = threading.Thread(target=_renew, args=(lease, ended, path), daemon=True)
+    renewal = threading.Thread(target=_renew, args=(client, ended, path), daemon=True)
     renewal.start()
     try:
-        yield True
+        yield Lease(client, path)
     finally:
         ended.set()
         renewal.join()
         with contextlib.suppress(HttpResponseError):  # It may have run out; then it needs no release.
-            lease.release()
+            client.release()
 
 
 def _acquired(blob: BlobClient) -> BlobLeaseClient | None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from shared.clients import Clients
 
+# Beside the bundle: the page that the training writes for people.
+REPORT_FILE = "report.html"
 BUNDLE_FILES = (MODEL_FILE, LABELS_FILE, CARD_FILE)
 
 
@@ -174,6 +176,21 @@ def get_version(ml: MLClient, store: ModelStore, version: str) -> dict[str, Any]
     return {**found, "card": store.card(store.bundle_path(job)) if job else None}
 
 
+def get_report_page(ml: MLClient, store: ModelStore, version: str) -> bytes:
+    """The report of a version as an HTML page; `champion` for the one in use. Raises NotFoundError."""
+    from azure.core.exceptions import ResourceNotFoundError
+
+    job = get_version(ml, store, version)["tags"].get("job")
+    path = f"{store.bundle_path(job)}/{REPORT_FILE}" if job else ""
+    try:
+        if path:
+            content: bytes = store.blobs.get_blob_client(store.container, path).download_blob().readall()
+            return content
+    except ResourceNotFoundError:
+        pass
+    raise NotFoundError(f"version {version} of model {store.model_name} has no report")
+
+
 def promote_version(clients: Clients, version: str) -> dict[str, Any]:
     """Make a registered version the champion, an older one too; returns it. No effect when it is the champion.
 
@@ -221,6 +238,7 @@ def promote_version(clients: Clients, version: str) -> dict[str, Any]:
             labels=len(card["labels"]),
             metrics={name: value for name, value in card["metrics"].items() if name != "labels"},
             reason=f"promoted by hand, {before}",
+            decision={},
             promoted_at=now,
         ),
     )

@@ -125,6 +125,10 @@ def _automl_step(
     parameters: dict[str, Any] = {"random_seed": settings.random_seed}
     if len(settings.base_models) == 1:
         parameters["model_name"] = settings.base_models[0]
+    if settings.training_batch_size:
+        parameters["training_batch_size"] = settings.training_batch_size
+    if settings.validation_batch_size:
+        parameters["validation_batch_size"] = settings.validation_batch_size
     if settings.onnx_normalization:
         parameters["enable_onnx_normalization"] = True
     if checkpoint_run:
@@ -203,6 +207,7 @@ def _score_images_step(*, nodes: int) -> Any:
         # A failed mini-batch must not take the others with it. What it leaves out is found when the parts are
         # checked against the manifest, and goes into a later batch.
         mini_batch_error_threshold=-1,
+        # A try that was lost with its node counts, too; each goes on where the one before it was.
         retry_settings={"max_retries": 3, "timeout": MINI_BATCH_TIMEOUT_SECONDS},
         logging_level="INFO",
         task=RunFunction(

@@ -1,25 +1,32 @@
-"""Scoring the images of a manifest shard: one part file of outcomes for each shard, wherever it runs."""
+"""Scoring the images of a manifest shard: one part file of outcomes for each shard, wherever it runs.
+
+A part grows while its shard is scored, by whole puts. Whoever scores the shard again, since a node was lost, a time-out
+struck or storage failed, goes on from there, and every image has one outcome.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
-from collections import deque
-from collections.abc import Iterator
+import logging
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from shared.errors import ImageRejectedError
-from shared.inference import Classifier
+from shared.errors import ImageUnavailableError
+from shared.image_reader import ImageReader
+from shared.inference import READERS, Classifier
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobServiceClient
 
-READ_AHEAD = 8
-DELETED = "the image was deleted before it was scored"
-REPLACED = "the image was replaced before it was scored; its newer content has a row of its own"
-# Missing rights, time-outs and throttling: not the image's fault.
-TRANSIENT = frozenset({401, 403, 408, 429})
+# So often a part is written and the rate is logged: what a lost node has to do again, at most.
+SAVE_SECONDS = 60.0
+# So many unavailable images one after another are an outage; then the rest is not even tried.
+OUTAGE = 2 * READERS
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -86,61 +93,120 @@ def part_path(folder: str, shard: int | str) -> str:
     return f"{folder}parts/{stem}.jsonl"
 
 
-def score_shard(blobs: BlobServiceClient, classifier: Classifier, rows: list[ManifestRow]) -> list[Outcome]:
-    """Read and score every row. A row that can't be read or decoded fails itself alone."""
-    contents = read_images(blobs, [row for row in rows if not row.error])
-    predictions = classifier.predict(contents)
-    outcomes = []
+@dataclass(frozen=True)
+class Scored:
+    """How the scoring of a shard of `images` went: `now` were scored this time, in `seconds`, the others before;
+    `errors` of all have an error as their outcome, `unavailable` have none, as they could not be read.
+    """
+
+    images: int
+    now: int
+    errors: int
+    unavailable: int
+    seconds: float
+
+
+class Part:
+    """The outcomes of a shard in storage, by their rows' keys, as far as they are known."""
+
+    def __init__(self, blobs: BlobServiceClient, container: str, path: str) -> None:
+        self._blob = blobs.get_blob_client(container, path)
+        self._etag: str | None = None
+        self.outcomes: dict[str, Outcome] = {}
+
+    def read(self) -> None:
+        """Add what is in storage; what is there counts more than what is here."""
+        from azure.core.exceptions import ResourceNotFoundError
+
+        try:
+            download = self._blob.download_blob()
+            content = download.readall()
+        except ResourceNotFoundError:
+            self._etag = None
+            return
+        self._etag = str(download.properties.etag)
+        self.outcomes.update((each.key, each) for each in map(Outcome.from_json, read_lines(content.decode())))
+
+    def write(self) -> None:
+        """Write all outcomes in one put, so that they are seen entirely or not at all. Two that score the same shard at
+        the same time, since one was taken for lost, write the outcomes of both.
+        """
+        from azure.core import MatchConditions
+        from azure.core.exceptions import ResourceExistsError, ResourceModifiedError
+
+        while True:
+            content = "".join(outcome.to_json() + "\n" for outcome in self.outcomes.values()).encode()
+            condition: dict[str, Any] = {"overwrite": False}
+            if self._etag:
+                condition = {"overwrite": True, "etag": self._etag, "match_condition": MatchConditions.IfNotModified}
+            try:
+                self._etag = str(self._blob.upload_blob(content, **condition)["etag"])
+            except (ResourceExistsError, ResourceModifiedError):
+                self.read()
+            else:
+                return
+
+
+def score_part(
+    blobs: BlobServiceClient, classifier: Classifier, rows: Sequence[ManifestRow], container: str, path: str
+) -> Scored:
+    """Score the rows of a shard that its part has no outcome of, and write the part, also when something fails.
+
+    A row that can't be read, decoded or run fails itself alone: its outcome is an error. A row that can't be read now
+    gets no outcome. Raises what keeps the others from being scored, an outage of storage for one.
+    """
+    part = Part(blobs, container, path)
+    part.read()
+    missing = [row for row in rows if row.key not in part.outcomes]
+    begun = saved = time.monotonic()
+    now_scored, unsaved = 0, False
+    try:
+        for outcome in outcomes_of(blobs, classifier, missing):
+            part.outcomes[outcome.key], unsaved = outcome, True
+            now_scored += 1
+            if time.monotonic() - saved >= SAVE_SECONDS:
+                part.write()
+                saved, unsaved = time.monotonic(), False
+                rate = now_scored / (saved - begun)
+                logger.info("%s: %d of %d images, %.1f/s", path, len(part.outcomes), len(rows), rate)
+    finally:
+        if unsaved:
+            part.write()
+    known = [part.outcomes[row.key] for row in rows if row.key in part.outcomes]
+    errors = sum(bool(outcome.error) for outcome in known)
+    return Scored(len(rows), now_scored, errors, len(rows) - len(known), time.monotonic() - begun)
+
+
+def outcomes_of(blobs: BlobServiceClient, classifier: Classifier, rows: Sequence[ManifestRow]) -> Iterator[Outcome]:
+    """The outcomes of rows, in order, without those that can't be read now. Raises ImageUnavailableError when so many
+    can't be read that storage must be at fault.
+    """
+    reader = ImageReader(blobs)
+    predictions = classifier.predict(reader.source(row) for row in rows if not row.error)
+    in_a_row = 0
     for row in rows:
         if row.error:
-            outcomes.append(Outcome(row.key, (), (), _now(), row.error))
+            yield Outcome(row.key, (), (), _now(), row.error)
             continue
         prediction = next(predictions)
-        outcomes.append(Outcome(row.key, prediction.labels, prediction.probabilities, _now(), prediction.error))
-    return outcomes
+        in_a_row = in_a_row + 1 if prediction.retry else 0
+        if in_a_row == OUTAGE:
+            raise ImageUnavailableError(f"{OUTAGE} images one after another: {prediction.error}")
+        if prediction.retry:
+            logger.warning("%s/%s: %s", row.container, row.path, prediction.error)
+        else:
+            yield Outcome(row.key, prediction.labels, prediction.probabilities, _now(), prediction.error)
+
+
+def score_shard(blobs: BlobServiceClient, classifier: Classifier, rows: list[ManifestRow]) -> list[Outcome]:
+    """The outcomes of rows, in order, without those that can't be read now."""
+    return list(outcomes_of(blobs, classifier, rows))
 
 
 def write_part(blobs: BlobServiceClient, container: str, path: str, outcomes: list[Outcome]) -> None:
     """Write a part in one put, so that it is there entirely or not at all, and a retry replaces its own."""
     content = "".join(outcome.to_json() + "\n" for outcome in outcomes).encode()
     blobs.get_blob_client(container, path).upload_blob(content, overwrite=True)
-
-
-def read_images(blobs: BlobServiceClient, rows: list[ManifestRow]) -> Iterator[bytes | ImageRejectedError]:
-    """The rows' blobs in order, several downloads ahead of the reader."""
-    from concurrent.futures import Future, ThreadPoolExecutor
-
-    with ThreadPoolExecutor(READ_AHEAD, thread_name_prefix="download") as pool:
-        pending: deque[Future[bytes | ImageRejectedError]] = deque()
-        for row in rows:
-            pending.append(pool.submit(_read_image, blobs, row))
-            if len(pending) > 2 * READ_AHEAD:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-
-
-def _read_image(blobs: BlobServiceClient, row: ManifestRow) -> bytes | ImageRejectedError:
-    from azure.core import MatchConditions
-    from azure.core.exceptions import HttpResponseError, ResourceModifiedError, ResourceNotFoundError
-
-    condition: dict[str, Any] = {}
-    if row.etag:
-        condition = {"etag": f'"{row.etag}"', "match_condition": MatchConditions.IfNotModified}
-    blob = blobs.get_blob_client(row.container, row.path)
-    try:
-        content: bytes = blob.download_blob(**condition).readall()
-    except ResourceNotFoundError:
-        return ImageRejectedError(DELETED)
-    except ResourceModifiedError:
-        # A condition on a blob that is not there fails as well.
-        return ImageRejectedError(REPLACED if blob.exists() else DELETED)
-    except HttpResponseError as error:
-        # An archived blob, for one, answers 409. What may go away by itself is tried again with the whole shard.
-        if error.status_code is None or error.status_code in TRANSIENT or error.status_code >= 500:
-            raise
-        return ImageRejectedError(f"the image can't be read: {getattr(error, 'error_code', None) or error.reason}")
-    return content
 
 
 def _now() -> str:

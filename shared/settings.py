@@ -42,10 +42,9 @@ def _number(minimum: float, maximum: float) -> Parser:
 
 
 def _pattern(pattern: str, expectation: str) -> Parser:
-    compiled = re.compile(pattern)
-
+    # Compiled where it is used: every cold start would pay for all of them.
     def parse(value: str) -> str:
-        if not compiled.fullmatch(value):
+        if not re.fullmatch(pattern, value):
             raise ValueError(expectation)
         return value
 
@@ -134,13 +133,13 @@ BASE_MODELS = (
     "vitl16r224",
 )
 PROMOTE_METRICS = ("macro_average_precision", "micro_average_precision", "macro_f1", "micro_f1", "iou")
-PREDICTION_FORMATS = ("csv", "jsonl")
+PREDICTION_FORMATS = ("csv", "jsonl", "parquet")
 AUTO_MODE = "auto"
 
 
-def _setting(default: str | None, parse: Parser, about: str) -> Any:
-    """A field of Settings; a default of None means that the setting must be given."""
-    return dataclasses.field(metadata={"default": default, "parse": parse, "about": about})
+def _setting(default: str | None, parse: Parser, about: str, *, empty: Any = "") -> Any:
+    """A field of Settings; a default of None means that the setting must be given. `empty` is the value of no text."""
+    return dataclasses.field(metadata={"default": default, "parse": parse, "about": about, "empty": empty})
 
 
 @dataclass(frozen=True)
@@ -217,6 +216,12 @@ class Settings:
         "AutoML's base model(s); several are swept over; `auto`: AutoML chooses, with MAX_TRIALS above 1",
     )
     max_trials: int = _setting("1", _integer(1, 1000), "trials of a sweep")
+    training_batch_size: int | None = _setting(
+        "", _integer(1, 4096), "images that a GPU trains on at once (default: AutoML's own, by model)", empty=None
+    )
+    validation_batch_size: int | None = _setting(
+        "", _integer(1, 4096), "images that a GPU validates at once (default: AutoML's own, by model)", empty=None
+    )
     train_incremental: bool = _setting(
         "false", _switch, "whether training goes on from the champion, if it has the same base model"
     )
@@ -254,7 +259,7 @@ class Settings:
         "labelloop", _container, "container for LabelLoop's own files: data sets, models, batches"
     )
     prediction_formats: tuple[str, ...] = _setting(
-        "csv", _list_of(PREDICTION_FORMATS), "file formats of the predictions"
+        "csv", _list_of(PREDICTION_FORMATS), "file formats of the predictions: `csv`, `jsonl`, `parquet`"
     )
 
     batch_max_images: int = _setting("5000", _integer(1, 1_000_000), "most images of one batch")
@@ -269,13 +274,31 @@ class Settings:
     batch_max_wait_seconds: int = _setting(
         "300", _integer(0, 86_400), "longest wait for quiet while images keep coming (s)"
     )
+    batch_min_images: int = _setting(
+        "200",
+        _integer(1, 1_000_000),
+        "fewer images wait BATCH_MAX_WAIT_SECONDS for more; if none come, they are scored in the app: no node starts",
+    )
+    batch_timeout_minutes: int = _setting(
+        "720", _integer(1, 43_200), "longest scoring job, its wait for nodes included; the rest is tried again (min)"
+    )
     inline_max_images: int = _setting("32", _integer(0, 1000), "so many images are scored in the app, without a node")
     events_topic_endpoint: str = _setting(
         "",
         _pattern(r"https://[^\s/]+(/\S*)?", "an https URL"),
         "endpoint of an Event Grid custom topic for announcements (default: none)",
     )
+    api_auth: str = _setting(
+        "keys",
+        _one_of("keys", "entra"),
+        "who may call the API: who has a function `keys`, or who signs in to `entra` with an app role",
+    )
     max_attempts: int = _setting("3", _integer(1, 10), "batches that an image may go into before it is an error")
+    sweep_interval: str = _setting(
+        "0 30 * * * *",
+        _pattern(r"\S+( \S+){5}", "an NCRONTAB expression of six fields, e.g. 0 30 * * * *"),
+        "when images are looked for whose events were lost (NCRONTAB)",
+    )
     # Pillow refuses more than twice its own limit of 89 megapixels by itself.
     max_image_megapixels: int = _setting("100", _integer(1, 178), "larger images are refused (megapixels)")
     max_image_megabytes: int = _setting("100", _integer(1, 1000), "larger images are refused (MB)")
@@ -349,7 +372,7 @@ def _read(field: dataclasses.Field[Any], environment: Mapping[str, str]) -> Any:
     if value is None:
         raise SettingsError(name, f"is not set; it must name the {field.metadata['about']}")
     if value == "":
-        return ""
+        return field.metadata["empty"]
     try:
         return parse(value)
     except ValueError as error:

@@ -21,9 +21,32 @@ from local.stack import azurite_executable, connects
 settings.register_profile("steady", derandomize=True, deadline=None)
 settings.load_profile("steady")
 
+# The folders whose tests take longest or share a stack come first and together. Files are handed out in the order of
+# their collection (`--dist loadfile --no-loadscope-reorder`): so no worker ends long after the others, and each starts
+# a folder's stack once at most.
+SLOW_FOLDERS = (
+    "e2e",
+    "faults",
+    "faults",
+    "contract/provisioning",
+    "contract/cloud_client",
+    "contract/announcements",
+    "contract/api",
+    "contract/cloud",
+    "contract/storage",
+    "contract/host",
+    "unit/components",
+)
+
 ACCOUNT_KEY = base64.b64encode(b"0" * 32).decode()
 ACCOUNTS = 500
 START_SECONDS = 30
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    ranks = {here / folder: rank for rank, folder in enumerate(SLOW_FOLDERS)}
+    items.sort(key=lambda item: ranks.get(item.path.parent, len(ranks)))
 
 
 @pytest.fixture(scope="session")

@@ -14,9 +14,10 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from shared.clients import Clients
-from shared.inference import CARD_FILE, LABELS_FILE, MODEL_FILE, Preprocessing
+from shared.inference import CARD_FILE, LABELS_FILE, MODEL_FILE
 from shared.ledger import Ledger, normalised_etag
 from shared.models import Champion, ModelStore
+from shared.preprocessing import Preprocessing
 from shared.queues import QUEUES
 from shared.settings import Settings
 

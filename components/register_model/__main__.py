@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from components.node import blob_service, workspace_client
 from components.register_model.candidate import Measuring
@@ -15,6 +16,10 @@ from components.register_model.preprocessing import CHOICES
 from components.register_model.step import RegisterModel
 from components.register_model.thresholds import OBJECTIVES, Objective
 from shared.models import ModelStore
+
+if TYPE_CHECKING:
+    from azure.ai.ml import MLClient
+    from azure.storage.blob import BlobServiceClient
 
 
 def argument_parser() -> argparse.ArgumentParser:
@@ -58,16 +63,20 @@ def main(arguments: list[str]) -> None:
     given = argument_parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     logging.getLogger("azure").setLevel(logging.WARNING)
-    blobs = blob_service(given.account_url)
+    step = step_of(given, workspace_client(), blob_service(given.account_url))
+    print(json.dumps(step.run(given.best_model, given.data), indent=2))
+
+
+def step_of(given: argparse.Namespace, ml: MLClient, blobs: BlobServiceClient) -> RegisterModel:
+    """The step as its arguments want it."""
     objective = Objective(given.threshold_objective, given.threshold_min_precision)
-    step = RegisterModel(
-        Measuring(workspace_client(), blobs, given.account_url, objective, given.onnx_normalization, given.random_seed),
+    return RegisterModel(
+        Measuring(ml, blobs, given.account_url, objective, given.onnx_normalization, given.random_seed),
         ModelStore(blobs, given.work_container, given.model_name),
         given.job,
         given.data_set,
         Gate(given.promote_metric, given.promote_min_gain, given.promote_confidence, given.promote_always == "true"),
     )
-    print(json.dumps(step.run(given.best_model, given.data), indent=2))
 
 
 if __name__ == "__main__":

@@ -18,8 +18,9 @@ from components.register_model.splits import Split
 from components.register_model.thresholds import Objective, tune_thresholds
 from shared.clients import account_name
 from shared.errors import LabelLoopError
-from shared.inference import LABELS_FILE, MODEL_FILE, Classifier, Preprocessing
+from shared.inference import LABELS_FILE, MODEL_FILE, Classifier
 from shared.locations import read_datastores
+from shared.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient

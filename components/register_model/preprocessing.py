@@ -15,7 +15,8 @@ import numpy as np
 
 from components.register_model.evaluation import Floats, Scores
 from shared.errors import LabelLoopError
-from shared.inference import Classifier, Preprocessing
+from shared.inference import Classifier
+from shared.preprocessing import Preprocessing
 
 CHOICES = ("auto", "true", "false")
 # In the metadata of an MLflow model, as the local stand-in for AutoML writes it. Azure's AutoML writes none.

@@ -12,9 +12,10 @@ import numpy as np
 
 from components.register_model.evaluation import Floats, Scores, aligned, truth_matrix
 from shared.errors import ImageRejectedError, LabelLoopError
+from shared.image_reader import ImageReader
 from shared.inference import Classifier
 from shared.locations import BlobLocation, Datastores, locate
-from shared.scoring import ManifestRow, read_images, read_lines
+from shared.scoring import ManifestRow, read_lines
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobServiceClient
@@ -43,16 +44,23 @@ class Split:
         return Split(self.locations[:count], self.labels[:count])
 
     def contents(self, blobs: BlobServiceClient, rows: Sequence[int]) -> Iterator[bytes | ImageRejectedError]:
-        """The encoded images of some rows."""
-        return read_images(blobs, [_manifest_row(self.locations[row]) for row in rows])
+        """The encoded images of some rows, one at a time."""
+        reader = ImageReader(blobs)
+        for row in rows:
+            try:
+                with reader.opened(_manifest_row(self.locations[row])) as content:
+                    yield content
+            except ImageRejectedError as rejection:
+                yield rejection
 
     def score(self, blobs: BlobServiceClient, classifier: Classifier, labels: Sequence[str]) -> Scores:
         """A model's scores for `labels`. Raises LabelLoopError when an image can't be read: metrics on part of the
         images would not compare.
         """
-        contents = self.contents(blobs, range(len(self.locations)))
+        reader = ImageReader(blobs)
+        predictions = classifier.predict(reader.source(_manifest_row(location)) for location in self.locations)
         probabilities = []
-        for location, prediction in zip(self.locations, classifier.predict(contents), strict=True):
+        for location, prediction in zip(self.locations, predictions, strict=True):
             if prediction.error:
                 raise LabelLoopError(f"image {location}: {prediction.error}")
             probabilities.append(prediction.probabilities)

@@ -1,7 +1,8 @@
 """Entry script of the parallel job: one mini-batch is one manifest shard, and becomes one part file.
 
 `init` and `run` are what Azure ML's parallel driver calls
-(https://learn.microsoft.com/azure/machine-learning/how-to-use-parallel-job-in-pipeline).
+(https://learn.microsoft.com/azure/machine-learning/how-to-use-parallel-job-in-pipeline). It reschedules a mini-batch
+whose node was lost or whose time ran out from its beginning; what its part has by then is not done again.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from components.node import blob_service
+from shared.errors import ImageUnavailableError
 from shared.inference import Classifier
-from shared.scoring import part_path, read_manifest, score_shard, write_part
+from shared.scoring import Scored, part_path, read_manifest, score_part
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobServiceClient
@@ -36,12 +37,11 @@ class Scorer:
     work_container: str
     folder: str
 
-    def score(self, manifest: Path) -> int:
-        """Score one manifest shard and write its part; returns the number of rows."""
+    def score(self, manifest: Path) -> Scored:
+        """Score one manifest shard into its part."""
         rows = read_manifest(manifest.read_text(encoding="utf-8"))
-        outcomes = score_shard(self.blobs, self.classifier, rows)
-        write_part(self.blobs, self.work_container, part_path(self.folder, manifest.stem), outcomes)
-        return len(outcomes)
+        path = part_path(self.folder, manifest.stem)
+        return score_part(self.blobs, self.classifier, rows, self.work_container, path)
 
 
 _worker: list[Scorer] = []
@@ -55,9 +55,11 @@ def init() -> None:
     parser.add_argument("--account-url", required=True)
     parser.add_argument("--work-container", required=True)
     arguments, _ = parser.parse_known_args()
+    # The driver logs what is INFO and above; the SDK tells of every request at that level.
+    logging.getLogger("azure").setLevel(logging.WARNING)
     scorer = Scorer(
         blob_service(arguments.account_url),
-        Classifier.load(arguments.model),
+        Classifier.load(arguments.model, throughput=True),
         arguments.work_container,
         arguments.folder,
     )
@@ -66,13 +68,20 @@ def init() -> None:
 
 
 def run(mini_batch: list[str]) -> list[str]:
-    """Score manifest shards; returns one line for each, which the driver counts."""
+    """Score manifest shards; returns one line for each, which the driver counts.
+
+    Raises ImageUnavailableError when images could not be read, so that the driver tries the mini-batch again.
+    """
     (scorer,) = _worker
     lines = []
     for file in mini_batch:
-        started = time.monotonic()
-        count = scorer.score(Path(file))
-        line = f"{Path(file).name}: {count} images in {time.monotonic() - started:.1f} s"
+        scored = scorer.score(Path(file))
+        line = (
+            f"{Path(file).name}: {scored.now} of {scored.images} images in {scored.seconds:.1f} s"
+            f" ({scored.now / max(scored.seconds, 1e-9):.1f}/s), {scored.errors} errors"
+        )
         logger.info(line)
+        if scored.unavailable:
+            raise ImageUnavailableError(f"{line}; {scored.unavailable} could not be read now")
         lines.append(line)
     return lines

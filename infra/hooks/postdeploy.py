@@ -1,4 +1,5 @@
-"""After `azd deploy`: ask the app to make what only it can make, wait for it, and fail when it does.
+"""After `azd deploy`: give the API's functions their keys, ask the app to make what only it can make, wait for it, and
+fail when it does.
 
 Needs Python 3.9 or newer and nothing else. azd passes its environment, in which the outputs of main.bicep stand.
 PROVISION_TIMEOUT_SECONDS [3600], START_TIMEOUT_SECONDS [900] and POLL_SECONDS [10] change how long it waits.
@@ -9,13 +10,14 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 WEB_API_VERSION = "2024-04-01"
@@ -26,6 +28,8 @@ STARTING = frozenset({0, 401, 404, 408, 429, 500, 502, 503, 504})
 # Resource Manager asks the host for its keys, and answers 400 while that does not answer.
 KEYS_STARTING = frozenset({0, 400, 408, 409, 429, 500, 502, 503, 504})
 PROBLEM = "application/problem+json"
+# Classes of the API's functions; a key of one opens those before it, too.
+CLASSES = ("read", "score", "operate")
 
 
 class HookError(Exception):
@@ -78,6 +82,15 @@ def provision(environment: Mapping[str, str]) -> str:
     headers = {"x-functions-key": str((keys.get("functionKeys") or {}).get("default") or keys.get("masterKey") or "")}
     if not headers["x-functions-key"]:
         raise HookError(f"the function app {app_id} has no host key; look at its keys in the Azure portal")
+    try:
+        document = started("GET", f"{app_url.rstrip('/')}/api/openapi.json", {}, deadline, poll_seconds)
+        if "entra" in document["components"]["securitySchemes"]:
+            scope = f"{required(environment, 'ENTRA_CLIENT_ID')}/.default"
+            headers = {"Authorization": f"Bearer {access_token('--scope', scope)}"}
+        else:
+            say(key_functions(document, *key_store(f"{manager.rstrip('/')}{app_id}/functions", authorization)))
+    except AnswerError as error:
+        raise HookError(f"the functions of {app_id} can't be given their keys: {error}") from None
     say(f"asking {url} ...")
     try:
         report = started("POST", url, headers, deadline, poll_seconds)
@@ -86,6 +99,51 @@ def provision(environment: Mapping[str, str]) -> str:
             return f"skipped: {error.detail}. Deploy infra/event-subscriptions.bicep now, if that has not been done."
         raise HookError(f"POST {url} was refused with {error}") from None
     return followed(url, headers, report, timeout_seconds, poll_seconds)
+
+
+ListKeys = Callable[[str], Mapping[str, str]]
+SetKey = Callable[[str, str, str], None]
+
+
+def key_functions(document: Mapping[str, Any], list_keys: ListKeys, set_key: SetKey) -> str:
+    """Give each function of the API the keys of its class and of those above: `read`, `score` and `operate`, the same
+    value for all functions. A value that there is stays, so that no client is locked out. `document` is the OpenAPI
+    document of the app, which tells the classes. Returns a line about it.
+    """
+    classes = {
+        operation["operationId"]: operation["x-labelloop-key"]
+        for methods in document["paths"].values()
+        for operation in methods.values()
+        if operation["security"]
+    }
+    found = {function: list_keys(function) for function in classes}
+    changed = 0
+    for name in CLASSES:
+        opened = [each for each in classes if CLASSES.index(classes[each]) <= CLASSES.index(name)]
+        value = next((found[each][name] for each in opened if found[each].get(name)), "") or secrets.token_urlsafe(32)
+        for function in opened:
+            if found[function].get(name) != value:
+                set_key(function, name, value)
+                changed += 1
+    return f"keys read, score and operate: {changed} set on {len(classes)} functions"
+
+
+def key_store(functions_url: str, authorization: Mapping[str, str]) -> tuple[ListKeys, SetKey]:
+    """Resource Manager's keys of functions; needs Microsoft.Web/sites/functions/listkeys/action and .../keys/write:
+    https://learn.microsoft.com/rest/api/appservice/web-apps/create-or-update-function-secret
+    """
+
+    def list_keys(function: str) -> Mapping[str, str]:
+        url = f"{functions_url}/{function}/listkeys?api-version={WEB_API_VERSION}"
+        answer = ask("POST", url, authorization)
+        keys: Mapping[str, str] = answer.get("properties") or answer
+        return keys
+
+    def set_key(function: str, name: str, value: str) -> None:
+        url = f"{functions_url}/{function}/keys/{name}?api-version={WEB_API_VERSION}"
+        ask("PUT", url, authorization, {"properties": {"name": name, "value": value}})
+
+    return list_keys, set_key
 
 
 def followed(url: str, headers: Mapping[str, str], report: dict[str, Any], timeout: float, poll: float) -> str:
@@ -167,11 +225,12 @@ def started(
         time.sleep(poll)
 
 
-def ask(method: str, url: str, headers: Mapping[str, str]) -> dict[str, Any]:
+def ask(method: str, url: str, headers: Mapping[str, str], body: Any = None) -> dict[str, Any]:
     """One request; the JSON object that it is answered with. Raises AnswerError for any other answer, or none."""
-    request = urllib.request.Request(  # noqa: S310
-        url, method=method, headers=dict(headers), data=b"" if method == "POST" else None
-    )
+    data = b"" if method == "POST" else None
+    if body is not None:
+        data, headers = json.dumps(body).encode(), {**headers, "Content-Type": "application/json"}
+    request = urllib.request.Request(url, method=method, headers=dict(headers), data=data)  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=REQUEST_SECONDS) as response:  # noqa: S310
             content = response.read()
@@ -201,12 +260,14 @@ def refusal(error: urllib.error.HTTPError) -> AnswerError:
     return AnswerError(error.code, detail, is_from_app=is_from_app)
 
 
-def access_token() -> str:
-    """A token for Azure Resource Manager: https://learn.microsoft.com/azure/developer/azure-developer-cli/reference"""
+def access_token(*options: str) -> str:
+    """A token for Azure Resource Manager, or for the `--scope` in the options: https://learn.microsoft.com/azure/developer/azure-developer-cli/reference"""
     azd = shutil.which("azd")
     if azd is None:
         raise HookError("azd is not on the PATH")
-    done = subprocess.run([azd, "auth", "token", "--output", "json"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [azd, "auth", "token", *options, "--output", "json"], capture_output=True, text=True, check=False
+    )
     try:
         return str(json.loads(done.stdout)["token"])
     except (ValueError, KeyError, TypeError):

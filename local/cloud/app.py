@@ -24,6 +24,7 @@ from local.cloud.eventgrid.handshakes import handshake
 from local.cloud.eventgrid.subscriptions import Subscriptions
 from local.cloud.eventgrid.topics import Topics
 from local.cloud.faults import Faults
+from local.cloud.host_admin import HostAdmin
 from local.cloud.identity import EVENT_GRID_AUDIENCE, IdentityProvider
 from local.cloud.jobs.engine import JobEngine
 from local.cloud.jobs.locations import Locations
@@ -46,6 +47,7 @@ from local.cloud.wire.access_routes import access_routes
 from local.cloud.wire.admin_routes import admin_guard, admin_routes
 from local.cloud.wire.asset_routes import asset_routes, storage_account_id
 from local.cloud.wire.compute_routes import compute_routes
+from local.cloud.wire.dataset_routes import dataset_routes
 from local.cloud.wire.eventgrid_routes import eventgrid_routes, publishing_guard, publishing_routes
 from local.cloud.wire.history_routes import history_routes
 from local.cloud.wire.http import Request, RouteGroup, build_application
@@ -79,6 +81,7 @@ class Cloud:
         self._gate = Gate(self._identity, self._assignments)
         self._blobs = Blobs(config)
         self._destinations = Destinations(config)
+        self._host = HostAdmin(config, self._session, lambda: self._destinations.host_keys()["master"])
         self._operations = Operations(config.arm_url, self._store, self._faults)
         self._runs = RunStore(self._database, functools.partial(run_changed, self._events))
         self._assets = Assets(self._store, functools.partial(model_registered, self._events))
@@ -148,6 +151,7 @@ class Cloud:
             RouteGroup("Sign-in and discovery", open_to_all, open_routes(self.config, self._identity)),
             RouteGroup("Azure Machine Learning", bearer, linked(management)),
             RouteGroup("Azure ML run history", bearer, history_routes(self._runs, self._jobs, self._log_url)),
+            RouteGroup("Azure ML data sets", bearer, dataset_routes(self._assets)),
             RouteGroup(
                 "Event Grid",
                 bearer,
@@ -167,7 +171,11 @@ class Cloud:
                 publishing_routes(self._topics),
             ),
             RouteGroup("Access control", bearer, access_routes(self._assignments, self._gate, self.config)),
-            RouteGroup("Function app and storage account", bearer, platform_routes(self.config, self._destinations)),
+            RouteGroup(
+                "Function app and storage account",
+                bearer,
+                platform_routes(self.config, self._destinations, self._host),
+            ),
             RouteGroup(
                 "Administration of the local cloud (header x-admin-key)",
                 admin_guard(self.config),

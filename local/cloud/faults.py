@@ -8,7 +8,7 @@ from typing import Any
 
 from local.cloud.errors import BadRequestError
 
-SERVICES = ("blob", "queue", "table", "arm", "operations", "events", "eventgrid", "compute")
+SERVICES = ("blob", "queue", "table", "arm", "operations", "events", "eventgrid", "compute", "node")
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,9 @@ class Fault:
     its own answer is lost. At `operations` (the
     long-running ones, by the method and path that began them): it takes `delay` s, and fails with the code `error`.
     At `eventgrid` (delivery): `status`, as if the endpoint had answered it. At `events` (publishing): an event is
-    `lost`, comes `delay` s late, or `copies` times more. At `compute`: a node ends with `exit_code`.
+    `lost`, comes `delay` s late, or `copies` times more. At `compute`: a node of a pipeline works `delay` s on nothing,
+    and ends with `exit_code`. At `node`: `lost_nodes` of the machines that a parallel node runs on are lost, as by
+    pre-emption, each in the middle of a mini-batch that has run for `delay` s.
     """
 
     status: int | None = None
@@ -32,6 +34,7 @@ class Fault:
     lost: bool = False
     copies: int = 0
     exit_code: int | None = None
+    lost_nodes: int = 0
 
 
 @dataclass

@@ -114,6 +114,7 @@ class Host:
             self._app,
             [(route, trigger, function) for route, trigger, function in routes],
             self._keys,
+            self._config.keys,
             self._invoker,
             Webhooks(event_grid, blobs, self._invoker),
             self._timers,

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import re
+import secrets
 import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 
 from aiohttp import web
 
 from local.functions_host.functions import App, Function, HttpTrigger
 from local.functions_host.http_messages import request_data, response_of
 from local.functions_host.invoker import Invoker
-from local.functions_host.keys import HostKeys
+from local.functions_host.keys import HostKeys, save_keys
 from local.functions_host.routes import Route, decode_path
 from local.functions_host.timers import TimerListener
 from local.functions_host.webhooks import Webhooks
@@ -25,6 +28,7 @@ MAX_BODY_BYTES = 100 * 1024 * 1024
 # Azure's load balancer ends a request that is silent for so long; the function goes on.
 RESPONSE_TIMEOUT = 230.0
 _WEBHOOK = re.compile(r"runtime/webhooks/(\w+)(?:/.*)?", re.IGNORECASE)
+_FUNCTION_KEYS = re.compile(r"admin/functions/(\w[\w-]*)/keys(?:/(\w[\w-]*))?", re.IGNORECASE)
 _ADMIN_FUNCTION = re.compile(r"admin/functions/(\w[\w-]*)", re.IGNORECASE)
 
 
@@ -36,6 +40,7 @@ class HttpServer:
         app: App,
         routes: Sequence[tuple[Route, HttpTrigger, Function]],
         keys: HostKeys,
+        keys_file: Path,
         invoker: Invoker,
         webhooks: Webhooks,
         timers: Mapping[str, TimerListener],
@@ -43,10 +48,13 @@ class HttpServer:
         host_id: str,
         response_timeout: float = RESPONSE_TIMEOUT,
     ) -> None:
-        """`routes` with host.json's prefix, in the order in which they are tried; `timers` by function name."""
+        """`routes` with host.json's prefix, in the order in which they are tried; `timers` by function name. Keys of
+        functions, which the admin API sets, are kept in `keys_file`.
+        """
         self._app = app
         self._routes = routes
         self._keys = keys
+        self._keys_file = keys_file
         self._invoker = invoker
         self._webhooks = webhooks
         self._timers = timers
@@ -55,7 +63,7 @@ class HttpServer:
         self._started = time.monotonic()
         self._background: set[asyncio.Task[None]] = set()
         application = web.Application(client_max_size=MAX_BODY_BYTES)
-        application.router.add_route("*", "/{path:.*}", self._handle)
+        application.router.add_route("*", r"/{path:[\s\S]*}", self._handle)
         self._runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=0.1)
 
     async def start(self, port: int) -> int:
@@ -92,7 +100,7 @@ class HttpServer:
             if trigger.methods is None or request.method in trigger.methods:
                 params = route.match(path)
                 if params is not None:
-                    if not self._keys.allows(trigger.auth_level, key):
+                    if not self._keys.allows(trigger.auth_level, key, function.name):
                         return web.Response(status=401)
                     return await self._invoke(request, function, params)
         return web.Response(status=404)
@@ -131,6 +139,9 @@ class HttpServer:
             return web.json_response(
                 [{"name": item.name, "config": {"bindings": list(item.bindings)}} for item in self._app.functions]
             )
+        function_keys = _FUNCTION_KEYS.fullmatch(path)
+        if function_keys is not None:
+            return await self._function_keys(request, *function_keys.groups())
         function = _ADMIN_FUNCTION.fullmatch(path)
         if function is not None and request.method == "POST" and function.group(1) in self._timers:
             task = asyncio.create_task(self._timers[function.group(1)].run_now())
@@ -138,6 +149,23 @@ class HttpServer:
             task.add_done_callback(self._background.discard)
             return web.Response(status=202)
         return web.Response(status=404)
+
+    async def _function_keys(self, request: web.Request, function: str, name: str | None) -> web.Response:
+        """List the keys of a function, or set one: https://github.com/Azure/azure-functions-host/wiki/Key-management-API"""
+        if function not in {each.name for each in self._app.functions}:
+            return web.Response(status=404)
+        known = self._keys.functions.get(function, {})
+        if request.method == "GET" and name is None:
+            return web.json_response({"keys": [{"name": each, "value": value} for each, value in known.items()]})
+        if request.method != "PUT" or name is None:
+            return web.Response(status=404)
+        try:
+            value = str(json.loads(await request.read() or b"{}").get("value") or secrets.token_urlsafe(32))
+        except (ValueError, AttributeError):
+            return web.Response(status=400)
+        self._keys = self._keys.with_function_key(function, name, value)
+        save_keys(self._keys_file, self._keys)
+        return web.json_response({"name": name, "value": value}, status=200 if name in known else 201)
 
     def _status(self) -> dict[str, object]:
         return {

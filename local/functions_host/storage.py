@@ -23,6 +23,7 @@ import aiohttp
 from multidict import CIMultiDictProxy
 from yarl import URL
 
+from local.config import HOST_AGENT
 from local.functions_host.connections import BLOB, QUEUE, Endpoint, Identity, Sas, SharedKey, resolve_connection
 from local.functions_host.errors import HostError
 
@@ -71,6 +72,7 @@ class Storage:
             connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=context),
             timeout=TIMEOUT,
             auto_decompress=False,
+            headers={"User-Agent": HOST_AGENT},
             trust_env=True,
         )
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, overload
 
 import numpy as np
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from shared.datasets.catalogue import Catalogue
-    from shared.datasets.facts import Facts
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,8 @@ class DataSet:
 class Examples(Sequence[Example]):
     """Images of a catalogue, made one by one where they are asked for."""
 
-    def __init__(self, catalogue: Catalogue, facts: Facts, indices: NDArray[np.int64]) -> None:
+    def __init__(self, catalogue: Catalogue, indices: NDArray[np.int64]) -> None:
         self._catalogue = catalogue
-        self._facts = facts
         self._indices = indices
 
     def __len__(self) -> int:
@@ -73,16 +72,12 @@ class Examples(Sequence[Example]):
 
     def __getitem__(self, position: int | slice) -> Example | Examples:
         if isinstance(position, slice):
-            return Examples(self._catalogue, self._facts, self._indices[position])
+            return Examples(self._catalogue, self._indices[position])
         index = int(self._indices[position])
         return self._example(index, self._catalogue.location(index))
 
     def _example(self, index: int, location: BlobLocation) -> Example:
-        # What the file itself says counts more than what the export says of it.
-        width, height = int(self._facts.width[index]), int(self._facts.height[index])
-        if not (width and height):
-            row = self._catalogue.rows[index]
-            width, height = int(row["width"]), int(row["height"])
+        width, height = int(self._catalogue.widths[index]), int(self._catalogue.heights[index])
         return Example(location, self._catalogue.labels_of(index), width, height)
 
 
@@ -90,12 +85,12 @@ def identity(catalogue: Catalogue, chosen: Mapping[str, NDArray[np.int64]]) -> s
     """A hash of which images with which labels are on which side, whatever the order of the export's rows."""
     digest = hashlib.sha256(json.dumps(catalogue.labels).encode())
     counts = np.diff(catalogue.label_starts)
-    image_of_label = catalogue.image_of_label()
     for name in SPLITS:
         indices = chosen[name]
         here = np.zeros(len(catalogue), np.bool_)
         here[indices] = True
         digest.update(f"|{name}|{len(indices)}|".encode())
-        for part in (catalogue.digests[here], counts[here], catalogue.label_ids[here[image_of_label]]):
-            digest.update(np.ascontiguousarray(part).astype("<u8").tobytes())
+        ids_here = (ids[here[images]] for images, ids in catalogue.label_pieces())
+        for part in chain((catalogue.digests[here], counts[here]), ids_here):
+            digest.update(part.astype("<u8").tobytes())
     return digest.hexdigest()[:16]

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.datasets.catalogue import Catalogue
+from shared.datasets.catalogue import Catalogue, Indices
 from shared.datasets.findings import Findings
 from shared.datasets.options import DataSetOptions
 
@@ -21,8 +21,8 @@ IMAGE_FORMATS = ("", "JPEG", "MPO", "PNG", "BMP", "TIFF")
 
 
 class Facts:
-    """`size` in bytes, -1 if unknown; `etag` and `md5` as 64 bits, 0 if unknown; `bits`, `colour`, sizes and format as
-    in `Signature`, for images whose `state` is READ; `problems`: why images are UNUSABLE.
+    """`size` in bytes, -1 if unknown; `etag` and `md5` as 64 bits, 0 if unknown; `bits`, `colour` and `format` as in
+    `Signature`, for images whose `state` is READ; `problems`: why images are UNUSABLE, as far as it is known.
     """
 
     def __init__(self, count: int) -> None:
@@ -33,10 +33,17 @@ class Facts:
         self.state = np.zeros(count, np.uint8)
         self.bits = np.zeros(count, np.uint64)
         self.colour = np.zeros((count, 3), np.uint8)
-        self.width = np.zeros(count, np.uint32)
-        self.height = np.zeros(count, np.uint32)
         self.format = np.zeros(count, np.uint8)
         self.problems: dict[int, str] = {}
+
+    def problem(self, index: int) -> str:
+        """Why an image is UNUSABLE, in words that follow its name."""
+        return self.problems.get(index, "can't be read as JPEG, PNG, BMP or TIFF")
+
+    def forget_files(self) -> None:
+        """Give back the memory of what is no longer needed when the looks are known: sizes in bytes, ETags and MD5s."""
+        self.size = np.zeros(0, np.int64)
+        self.etag = self.md5 = np.zeros(0, np.uint64)
 
     def keep(self, chosen: NDArray[np.bool_]) -> None:
         """Forget all images but the chosen ones, and all problems."""
@@ -79,9 +86,9 @@ class ImageStore(Protocol):
     def look_up(self, catalogue: Catalogue, facts: Facts, findings: Findings) -> None:
         """Fill in `exists`, and `size`, `etag` and `md5` of what is there."""
 
-    def read(self, catalogue: Catalogue, facts: Facts, chosen: NDArray[np.int64], limit: int) -> None:
-        """Fill in what the chosen images look like; of those that are not known from an earlier export at most `limit`
-        are downloaded.
+    def read(self, catalogue: Catalogue, facts: Facts, chosen: Indices, limit: int) -> None:
+        """Fill in what the chosen images look like, and in the catalogue their sizes in px; of those that are not
+        known from an earlier export at most `limit` are downloaded.
         """
 
     def recall(self, options: DataSetOptions) -> Remembered:

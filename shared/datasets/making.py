@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from shared.datasets.catalogue import Catalogue
 from shared.datasets.data_set import DataSet, Examples, identity
 from shared.datasets.facts import MISSING, READ, UNUSABLE, Facts, ImageStore, Remembered
 from shared.datasets.findings import Findings
-from shared.datasets.groups import group_images, same_content
+from shared.datasets.groups import Pairs, group_images, same_content
 from shared.datasets.options import FORMATS, MAX_EXAMPLES, MIN_IMAGES, SPLITS, TRAIN, DataSetOptions
 from shared.datasets.rows import Places, Resolve, read_images
 from shared.datasets.split import Sides, assign_sides, positions_of
@@ -39,8 +39,7 @@ def build_data_set(
 
     `resolve` is asked when all images were read, for what the labels of each mean (`LabelExport.resolve`). Without a
     `store` nothing is known of the images but their names: none is missing, none is like another, and none is
-    remembered. A million images take some 200 MB. Raises ConflictError when other exports keep changing what is
-    remembered: then it can be tried again.
+    remembered. Raises ConflictError when other exports keep changing what is remembered: then it can be tried again.
     """
     findings.figures["options"] = dict(vars(options))
     catalogue = read_images(images, export, Places(datastores, account_url), options, findings, resolve)
@@ -50,7 +49,7 @@ def build_data_set(
     usable = _usable(catalogue, facts, findings)
     _skip_unlabelled(catalogue, usable, options, findings)
     if store is not None:
-        store.read(catalogue, facts, np.flatnonzero(usable), options.max_read_images)
+        store.read(catalogue, facts, np.flatnonzero(usable).astype(np.int32), options.max_read_images)
         _leave_out_unreadable(catalogue, facts, usable, findings)
     left_out = _drop_rare_labels(catalogue, usable, options, findings)
     catalogue.keep(usable)
@@ -59,11 +58,12 @@ def build_data_set(
     if len(catalogue) < MIN_IMAGES or not catalogue.labels:
         have = f"{len(catalogue)} usable labelled images with {len(catalogue.labels)} labels"
         raise _too_few(export, options, have, findings)
-    _tell_twins(catalogue, facts, findings)
-    sides = _split(catalogue, facts, export, options, findings, store)
+    roots = _grouped(catalogue, facts, findings)
+    del facts  # What follows takes memory, too.
+    sides = _split(catalogue, roots, export, options, findings, store)
     count_labels(catalogue, sides, findings)
     chosen = {name: np.flatnonzero(sides == side) for side, name in enumerate(SPLITS)}
-    splits = {name: Examples(catalogue, facts, indices) for name, indices in chosen.items()}
+    splits = {name: Examples(catalogue, indices) for name, indices in chosen.items()}
     data_set_id = findings.figures["data_set"] = identity(catalogue, chosen)
     return DataSet(data_set_id, splits, tuple(catalogue.labels), left_out, tuple(findings.texts("warning")))
 
@@ -129,7 +129,7 @@ def _leave_out_unreadable(catalogue: Catalogue, facts: Facts, usable: NDArray[np
     findings.figures["left_out"]["unreadable"] = count
     if count:
         some = np.flatnonzero(unusable)
-        examples = (f"{catalogue.location(index)} {facts.problems[index]}" for index in some.tolist())
+        examples = (f"{catalogue.location(index)} {facts.problem(index)}" for index in some.tolist())
         remedy = "replace the files, or take them out of the export"
         text = f"{count} images are left out, since they can't be read"
         findings.add("unreadable", "warning", text, count, examples, remedy)
@@ -140,8 +140,7 @@ def _drop_rare_labels(
     catalogue: Catalogue, usable: NDArray[np.bool_], options: DataSetOptions, findings: Findings
 ) -> dict[str, int]:
     """Forget the labels that too few usable images have, and leave out the images that have no others."""
-    here = usable[catalogue.image_of_label()]
-    counts = np.bincount(catalogue.label_ids[here], minlength=len(catalogue.labels))
+    counts = catalogue.label_counts(usable)
     kept = counts >= options.min_images_per_label
     each = zip(catalogue.labels, counts.tolist(), kept.tolist(), strict=True)
     left_out = {label: count for label, count, stays in each if count and not stays}
@@ -165,9 +164,9 @@ def _drop_rare_labels(
     return left_out
 
 
-def _tell_twins(catalogue: Catalogue, facts: Facts, findings: Findings) -> None:
+def _tell_twins(catalogue: Catalogue, same: Pairs, findings: Findings) -> None:
     """Files of the same content whose labels differ."""
-    left, right = same_content(facts)
+    left, right = same
     pairs = zip(left.tolist(), right.tolist(), strict=True)
     differ = [(one, other) for one, other in pairs if catalogue.labels_of(one) != catalogue.labels_of(other)]
     findings.figures["conflicting copies"] = len(differ)
@@ -184,7 +183,7 @@ def _tell_twins(catalogue: Catalogue, facts: Facts, findings: Findings) -> None:
 
 def _split(
     catalogue: Catalogue,
-    facts: Facts,
+    roots: NDArray[np.int32],
     export: str,
     options: DataSetOptions,
     findings: Findings,
@@ -192,18 +191,12 @@ def _split(
 ) -> Sides:
     """The images' sides, remembered for later exports. Labels that only earlier data sets' test images have go."""
     positions = positions_of(catalogue, options.random_seed)
-    if not facts.etag.any():
-        # Nothing is known of the images but their names.
-        roots, figures = np.arange(len(catalogue), dtype=np.int32), {"groups": len(catalogue)}
-    else:
-        roots, figures = group_images(catalogue, facts)
-        _tell_groups(catalogue, facts, figures, findings)
-    findings.figures["groups"] = figures
+    figures = findings.figures["groups"]
     for _ in range(_TRIES):
         remembered = store.recall(options) if store is not None else Remembered()
         earlier = remembered.of(catalogue.digests)
         sides, moved = assign_sides(
-            positions, roots, earlier, catalogue.image_of_label(), catalogue.label_ids, options.train_ratio
+            positions, roots, earlier, catalogue.label_starts, catalogue.label_ids, options.train_ratio
         )
         figures["earlier images"] = int((earlier >= 0).sum())
         figures["moved for their labels"] = moved
@@ -221,7 +214,6 @@ def _split(
             findings.add("label not for training", "warning", text, len(lost), lost, "label more images with them")
             catalogue.keep_labels(kept)
             catalogue.keep(usable)
-            facts.keep(usable)
             sides = sides[usable]
         return sides
     raise ConflictError(f"label export {export}: other exports changed the split {_TRIES} times meanwhile; try again")
@@ -229,15 +221,24 @@ def _split(
 
 def _trainable(catalogue: Catalogue, sides: Sides) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which labels have an example for training, and which images have such a label, or never had one."""
-    image_of_label = catalogue.image_of_label()
-    counts = np.bincount(catalogue.label_ids[sides[image_of_label] == TRAIN], minlength=len(catalogue.labels))
-    kept = counts > 0
+    kept = catalogue.label_counts(sides == TRAIN) > 0
     usable = np.diff(catalogue.label_starts) == 0
-    usable[image_of_label[kept[catalogue.label_ids]]] = True
+    for images, ids in catalogue.label_pieces():
+        usable[images[kept[ids]]] = True
     return kept, usable
 
 
-def _tell_groups(catalogue: Catalogue, facts: Facts, figures: Mapping[str, int], findings: Findings) -> None:
+def _grouped(catalogue: Catalogue, facts: Facts, findings: Findings) -> NDArray[np.int32]:
+    """For each image the first image of its group; with what there is to say of copies and groups."""
+    only_names = not facts.etag.any()
+    same = same_content(facts)
+    _tell_twins(catalogue, same, findings)
+    facts.forget_files()
+    if only_names:
+        findings.figures["groups"] = {"groups": len(catalogue)}
+        return np.arange(len(catalogue), dtype=np.int32)
+    roots, figures = group_images(catalogue, facts, same)
+    findings.figures["groups"] = figures
     read = int((facts.state == READ).sum())
     findings.figures["compared"] = {"images": len(catalogue), "read": read}
     unread = len(catalogue) - read
@@ -255,6 +256,7 @@ def _tell_groups(catalogue: Catalogue, facts: Facts, figures: Mapping[str, int],
             " scenes, the figures of the test flatter the model"
         )
         findings.add("alike", "warning", text, dissolved)
+    return roots
 
 
 def _too_few(export: str, options: DataSetOptions, have: str, findings: Findings) -> ExportError:

@@ -7,11 +7,12 @@ import struct
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.datasets.catalogue import Catalogue, Labels, Paths, image_digest
+from shared.datasets.catalogue import Catalogue, Indices, Labels, TemporaryBytes, gathered, image_digest
 from shared.datasets.findings import Findings
 from shared.datasets.options import MAX_EXAMPLES, DataSetOptions
 from shared.errors import ExportError, InvalidRequestError
@@ -35,8 +36,9 @@ _ROW_TYPE = np.dtype(
     ]
 )
 MAX_LABELS_PER_IMAGE = 2**16 - 1
-_FLUSH_BYTES = 1_000_000
 _CACHED_LABELS = 50_000
+# So many rows, or images, are looked at at once.
+_PIECE = 50_000
 
 
 class Places:
@@ -84,19 +86,20 @@ def _is_plain(path: str) -> bool:
 
 
 class _Rows:
-    """The rows of an export as they come."""
+    """The rows of an export as they come, in temporary files but for their labels."""
 
     def __init__(self) -> None:
-        self.packed = bytearray()
-        self.paths = Paths()
+        self.table = TemporaryBytes()
+        self.paths = TemporaryBytes()
         self.containers: dict[str, int] = {}
         self.files: dict[str, int] = {}
         self.label_ids = array("I")
         # A label alone in its row may be a cell that holds several: it is another label than the same one among others.
         self.raw: dict[tuple[str, bool], int] = {}
         self._ids: dict[Labels, array[int]] = {}
-        self._pending = bytearray()
-        self._written = 0
+
+    def __len__(self) -> int:
+        return len(self.table) // _ROW.size
 
     def add(self, image: LabelledImage, container: str, path: str) -> None:
         ids = self._ids.get(image.labels)
@@ -107,9 +110,9 @@ class _Rows:
             numbers = (self.raw.setdefault((label, alone), len(self.raw)) for label in image.labels)
             ids = self._ids[image.labels] = array("I", islice(numbers, MAX_LABELS_PER_IMAGE))
         encoded = path.encode()
-        self.packed += _ROW.pack(
+        row = _ROW.pack(
             image_digest(container, path),
-            self._written + len(self._pending),
+            len(self.paths),
             len(encoded),
             self.containers.setdefault(container, len(self.containers)),
             self.files.setdefault(image.file, len(self.files)),
@@ -118,18 +121,23 @@ class _Rows:
             image.height,
             len(ids),
         )
+        self.table.append(row)
+        self.paths.append(encoded)
         self.label_ids.extend(ids)
-        self._pending += encoded
-        if len(self._pending) >= _FLUSH_BYTES:
-            self.flush()
 
-    def flush(self) -> None:
-        self.paths.file.seek(self._written)
-        while self._pending:
-            # Without a buffer, less may be written than was asked for.
-            written = self.paths.file.write(self._pending)
-            self._written += written
-            del self._pending[:written]
+    def column(self, name: str, chosen: Indices | None = None) -> NDArray[Any]:
+        """One field of all rows, or of the chosen ones."""
+        values = np.empty(len(self), _ROW_TYPE[name])
+        for first in range(0, len(values), _PIECE):
+            piece = values[first : first + _PIECE]
+            content = self.table.read(first * _ROW.size, len(piece) * _ROW.size)
+            piece[:] = np.frombuffer(content, _ROW_TYPE)[name]
+        return values if chosen is None else values[chosen]
+
+    def place(self, row: int) -> str:
+        """Where in the export a row was: file and record."""
+        fields = np.frombuffer(self.table.read(row * _ROW.size, _ROW.size), _ROW_TYPE)[0]
+        return f"{list(self.files)[fields['file']]}:{fields['record']}"
 
 
 def read_images(
@@ -159,7 +167,6 @@ def read_images(
                 reasons.append(str(error))
             continue
         rows.add(image, container, path)
-    rows.flush()
     findings.figures["rows"] = {
         "read": count,
         "below MIN_LABEL_CONFIDENCE": unsure,
@@ -180,80 +187,87 @@ def read_images(
 
 
 def _united(rows: _Rows, export: str, options: DataSetOptions, findings: Findings, resolve: Resolve) -> Catalogue:
-    table = np.frombuffer(rows.packed, dtype=_ROW_TYPE)
-    order = np.argsort(table["digest"], kind="stable").astype(np.int32)
-    digests = table["digest"][order]
+    digests = rows.column("digest")
+    order = np.argsort(digests, kind="stable").astype(np.int32)
+    digests = digests[order]
     first = np.concatenate(([True], digests[1:] != digests[:-1])) if len(order) else np.zeros(0, np.bool_)
-    image_of_row = np.empty(len(order), np.int32)
-    image_of_row[order] = np.cumsum(first, dtype=np.int32) - 1
-    taken = order[first]
-    del order, digests, first
-    counts = table["labels"].copy()
-    repeated = len(taken) < len(table)
-    sources = table[["file", "record"]].copy() if repeated else table
-    # Reordered where it is, a column at a time: a copy of all would be 40 MB more.
-    for name in table.dtype.names or ():
-        table[name][: len(taken)] = table[name][taken]
-    images = table[: len(taken)]
-    del taken, table
-    labels, row_of_label, label_ids = _resolved(rows, counts, resolve)
-    catalogue = Catalogue(images, rows.paths, list(rows.containers), labels, np.zeros(1, np.int64), label_ids)
-    if repeated:
-        _check_duplicates(catalogue, sources, list(rows.files), image_of_row, row_of_label, export, options, findings)
-    keys = image_of_row[row_of_label].astype(np.int64)
-    del row_of_label, image_of_row, sources
-    keys *= max(len(labels), 1)
-    keys += label_ids
-    keys.sort()
-    keys = keys[np.concatenate(([True], keys[1:] != keys[:-1]))] if len(keys) else keys
-    catalogue.label_ids = (keys % max(len(labels), 1)).astype(np.uint32)
-    keys //= max(len(labels), 1)
-    catalogue.label_starts = np.concatenate(([0], np.cumsum(np.bincount(keys, minlength=len(images)))))
-    findings.figures["rows"]["images"] = len(images)
+    # The rows of image `i` are `order[bounds[i] : bounds[i + 1]]`.
+    bounds = np.append(np.flatnonzero(first), len(order)).astype(np.int32)
+    digests = digests[first]
+    del first
+    labels, label_starts, label_ids, differ = _labels(rows, order, bounds, resolve)
+    taken = order[bounds[:-1]]
+    catalogue = Catalogue(
+        digests=digests,
+        offsets=rows.column("offset", taken),
+        lengths=rows.column("length", taken),
+        container_ids=rows.column("container", taken),
+        widths=rows.column("width", taken),
+        heights=rows.column("height", taken),
+        label_starts=label_starts,
+        label_ids=label_ids,
+        paths=rows.paths,
+        containers=list(rows.containers),
+        labels=labels,
+    )
+    findings.figures["rows"]["images"] = len(catalogue)
+    if len(catalogue) < len(order):
+        _tell_duplicates(catalogue, rows, order, bounds, differ, export, options, findings)
     return catalogue
 
 
-def _resolved(
-    rows: _Rows, counts: NDArray[np.uint16], resolve: Resolve
-) -> tuple[list[str], NDArray[np.int32], NDArray[np.uint32]]:
-    """The labels as they are meant, sorted; and for each that a row has, the row and the label's number."""
+def _labels(
+    rows: _Rows, order: NDArray[np.int32], bounds: NDArray[np.int32], resolve: Resolve
+) -> tuple[list[str], NDArray[np.int64], NDArray[np.uint32], NDArray[np.bool_]]:
+    """The labels as they are meant, sorted; of each image its labels, as Catalogue has them, and whether its rows
+    differ in them.
+    """
     # Twice the same is one label that is not alone.
     meant = [resolve((label,) if alone else (label, label)) for label, alone in rows.raw]
     labels = sorted({label for some in meant for label in some})
     numbers = {label: number for number, label in enumerate(labels)}
+    meant_starts = np.cumsum([0, *(len(some) for some in meant)])
+    meant_ids = np.array([numbers[label] for some in meant for label in some], dtype=np.uint32)
+    row_starts = np.concatenate(([0], np.cumsum(rows.column("labels"), dtype=np.int64)))
     raw = np.frombuffer(rows.label_ids, dtype=np.uint32)
-    row_of_label = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
-    sizes = np.array([len(some) for some in meant], dtype=np.int64)
-    flat = np.array([numbers[label] for some in meant for label in some], dtype=np.uint32)
-    if (sizes == 1).all():
-        return labels, row_of_label, flat[raw]
-    starts = np.cumsum(sizes) - sizes
-    each = sizes[raw]
-    within = np.arange(each.sum()) - np.repeat(np.cumsum(each) - each, each)
-    return labels, np.repeat(row_of_label, each), flat[np.repeat(starts[raw], each) + within]
+    counts = np.zeros(len(bounds) - 1, np.int64)
+    differ = np.zeros(len(counts), np.bool_)
+    found: list[NDArray[np.uint32]] = []
+    for first in range(0, len(counts), _PIECE):
+        last = min(first + _PIECE, len(counts))
+        here = order[bounds[first] : bounds[last]]
+        image_of_row = np.repeat(np.arange(last - first, dtype=np.int32), np.diff(bounds[first : last + 1]))
+        row_of_raw, raw_ids = gathered(row_starts, raw, here)
+        owner, ids = gathered(meant_starts, meant_ids, raw_ids)
+        row_of_label = row_of_raw[owner]
+        if len(here) > last - first:
+            differ[first:last] = _differ(last - first, len(here), image_of_row, row_of_label, ids)
+        keys = np.unique(image_of_row[row_of_label].astype(np.int64) * len(labels) + ids)
+        found.append((keys % max(len(labels), 1)).astype(np.uint32))
+        counts[first:last] = np.bincount(keys // max(len(labels), 1), minlength=last - first)
+    label_ids = np.concatenate(found) if found else np.zeros(0, np.uint32)
+    return labels, np.concatenate(([0], np.cumsum(counts))), label_ids, differ
 
 
-def _check_duplicates(
+def _tell_duplicates(
     catalogue: Catalogue,
-    table: NDArray[np.void],
-    files: list[str],
-    image_of_row: NDArray[np.int32],
-    row_of_label: NDArray[np.int32],
+    rows: _Rows,
+    order: NDArray[np.int32],
+    bounds: NDArray[np.int32],
+    differ: NDArray[np.bool_],
     export: str,
     options: DataSetOptions,
     findings: Findings,
 ) -> None:
-    row_counts = np.bincount(image_of_row, minlength=len(catalogue))
+    row_counts = np.diff(bounds)
     repeated = row_counts > 1
-    differ = _differ(len(catalogue), len(table), image_of_row, row_of_label, catalogue.label_ids)
     count, conflicts = int(repeated.sum()), int(differ.sum())
     findings.figures["duplicates"] = {"images": count, "rows": int(row_counts[repeated].sum()), "conflicts": conflicts}
 
     def described(chosen: NDArray[np.bool_]) -> Iterator[str]:
         for index in np.flatnonzero(chosen)[:MAX_EXAMPLES].tolist():
-            some = table[np.flatnonzero(image_of_row == index)[:5]]
-            where = ", ".join(f"{files[each['file']]}:{each['record']}" for each in some)
-            yield f"{catalogue.location(index)} ({where})"
+            some = order[bounds[index] : bounds[index + 1]][:5].tolist()
+            yield f"{catalogue.location(index)} ({', '.join(map(rows.place, some))})"
 
     refused = options.on_duplicate == "refuse"
     what = "and ON_DUPLICATE is refuse" if refused else "their labels are united"

@@ -7,10 +7,13 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.datasets.catalogue import Catalogue
+from shared.datasets.catalogue import Catalogue, gathered
 from shared.datasets.options import SPLITS, TEST, TRAIN, VALIDATION
 
 Sides = NDArray[np.uint8]
+
+# So many groups' labels are looked at at once.
+_PIECE = 50_000
 
 
 def positions_of(catalogue: Catalogue, seed: int) -> NDArray[np.float64]:
@@ -26,7 +29,7 @@ def assign_sides(
     positions: NDArray[np.float64],
     roots: NDArray[np.int32],
     earlier: NDArray[np.int8],
-    image_of_label: NDArray[np.int32],
+    label_starts: NDArray[np.int64],
     label_ids: NDArray[np.uint32],
     train_ratio: float,
 ) -> tuple[Sides, int]:
@@ -41,15 +44,17 @@ def assign_sides(
     and no side stays empty. Only images that are in no earlier data set move for that; but an empty side may also take
     earlier ones, unless they were more held out.
     """
-    groups = np.flatnonzero(roots == np.arange(len(roots)))
-    group_of = np.searchsorted(groups, roots).astype(np.int32)
+    is_root = roots == np.arange(len(roots), dtype=np.int32)
+    groups = np.flatnonzero(is_root).astype(np.int32)
+    group_of = (np.cumsum(is_root, dtype=np.int32) - 1)[roots]
     prior = np.full(len(groups), -1, np.int8)
     np.maximum.at(prior, group_of, earlier)
     place = positions[groups]
-    own = np.searchsorted([train_ratio, train_ratio + (1 - train_ratio) / 2], place, side="right")
+    own = np.searchsorted([train_ratio, train_ratio + (1 - train_ratio) / 2], place, side="right").astype(np.int8)
     plan = _Plan(np.where(prior >= 0, prior, own).astype(np.uint8), prior, place, group_of, train_ratio)
+    del own, groups
     before = plan.side.copy()
-    plan.count_labels(image_of_label, label_ids)
+    plan.count_labels(label_starts, label_ids)
     for label in np.argsort(plan.label_counts.sum(axis=1), kind="stable").tolist():
         for needy in (TRAIN, TEST, VALIDATION):
             if not plan.label_counts[label, needy]:
@@ -58,6 +63,13 @@ def assign_sides(
         if not (plan.side == needy).any():
             plan.give_any(needy)
     return plan.side[group_of], int(plan.sizes[plan.side != before].sum())
+
+
+def _bounds(counts: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Where the first, second and so on of things that lie one after the other begin, and where the last one ends."""
+    bounds = np.zeros(len(counts) + 1, np.int32)
+    np.cumsum(counts, out=bounds[1:])
+    return bounds
 
 
 class _Plan:
@@ -72,28 +84,33 @@ class _Plan:
         train_ratio: float,
     ) -> None:
         self.side = side
-        self.sizes = np.bincount(group_of, minlength=len(side))
+        self.sizes = np.bincount(group_of, minlength=len(side)).astype(np.int32)
         self._prior = prior
         self._group_of = group_of
         self._edges = (train_ratio, train_ratio + (1 - train_ratio) / 2)
         self._place = place
         self.label_counts = np.zeros((0, len(SPLITS)), np.int64)
 
-    def count_labels(self, image_of_label: NDArray[np.int32], label_ids: NDArray[np.uint32]) -> None:
-        """Set up how many groups of each side have each label."""
+    def count_labels(self, label_starts: NDArray[np.int64], label_ids: NDArray[np.uint32]) -> None:
+        """Set up how many groups of each side have each label; labels of images are as in Catalogue."""
         labels = int(np.max(label_ids)) + 1 if len(label_ids) else 0
-        keys = self._group_of[image_of_label].astype(np.int64)
-        keys *= max(labels, 1)
-        keys += label_ids
-        keys.sort()
-        keys = keys[np.concatenate(([True], keys[1:] != keys[:-1]))] if len(keys) else keys
-        self._labels = (keys % max(labels, 1)).astype(np.int32)
-        keys //= max(labels, 1)
-        group = keys.astype(np.int32)
-        del keys
-        self._starts = np.searchsorted(group, np.arange(len(self.side) + 1, dtype=np.int32)).astype(np.int32)
-        counts = [np.bincount(self._labels[self.side[group] == side], minlength=labels) for side in range(len(SPLITS))]
-        self.label_counts = np.stack(counts, axis=1)
+        order = np.argsort(self._group_of, kind="stable").astype(np.int32)
+        bounds = _bounds(self.sizes)
+        counts = np.zeros(len(self.side), np.int32)
+        self.label_counts = np.zeros((labels, len(SPLITS)), np.int64)
+        found = []
+        for first in range(0, len(self.side), _PIECE):
+            last = min(first + _PIECE, len(self.side))
+            images = order[bounds[first] : bounds[last]]
+            owner, ids = gathered(label_starts, label_ids, images)
+            keys = np.unique((self._group_of[images][owner] - first).astype(np.int64) * labels + ids)
+            group, ids = keys // max(labels, 1), (keys % max(labels, 1)).astype(np.int32)
+            counts[first:last] = np.bincount(group, minlength=last - first)
+            np.add.at(self.label_counts, (ids, self.side[first + group]), 1)
+            found.append(ids)
+        del order, bounds
+        self._labels = np.concatenate(found) if found else np.zeros(0, np.int32)
+        self._starts = _bounds(counts)
 
     def give_label(self, label: int, needy: int) -> None:
         """Move the smallest free group with a label to a side that has none with it."""

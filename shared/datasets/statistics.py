@@ -15,16 +15,11 @@ from shared.datasets.split import Sides
 SIZES = (224, 320, 480, 640, 1024, 2048, 4096)
 # So many of the most frequent labels are told in pairs.
 PAIRED_LABELS = 20
-_CHUNK = 20_000
 
 
 def describe_images(catalogue: Catalogue, facts: Facts, findings: Findings) -> None:
     """Sizes in px by class, formats as they were read, and bytes in all."""
-    longest = np.where(
-        facts.width > 0,
-        np.maximum(facts.width, facts.height),
-        np.maximum(catalogue.rows["width"], catalogue.rows["height"]),
-    )
+    longest = np.maximum(catalogue.widths, catalogue.heights)
     classes = np.bincount(np.searchsorted(SIZES, longest[longest > 0]), minlength=len(SIZES) + 1).tolist()
     names = [*(f"up to {edge} px" for edge in SIZES), f"more than {SIZES[-1]} px"]
     sizes = dict(zip(names, classes, strict=True))
@@ -39,10 +34,8 @@ def describe_images(catalogue: Catalogue, facts: Facts, findings: Findings) -> N
 
 def count_labels(catalogue: Catalogue, sides: Sides, findings: Findings) -> None:
     """Images by side, and of each label by side; labels that a side lacks; pairs of labels on one image."""
-    count = len(catalogue.labels)
     findings.figures["images"] = _by_side(np.bincount(sides, minlength=len(SPLITS)))
-    keys = catalogue.label_ids.astype(np.int64) * len(SPLITS) + sides[catalogue.image_of_label()]
-    table = np.bincount(keys, minlength=count * len(SPLITS)).reshape(count, len(SPLITS))
+    table = np.stack([catalogue.label_counts(sides == side) for side in range(len(SPLITS))], axis=1)
     findings.figures["labels"] = {label: _by_side(row) for label, row in zip(catalogue.labels, table, strict=True)}
     for side, name in enumerate(SPLITS):
         lacking = [catalogue.labels[number] for number in np.flatnonzero(table[:, side] == 0).tolist()]
@@ -62,12 +55,9 @@ def _pairs(catalogue: Catalogue, totals: NDArray[np.int64]) -> dict[str, object]
     column = np.full(len(catalogue.labels), -1, np.int64)
     column[top] = np.arange(len(top))
     counts = np.zeros((len(top), len(top)), np.int64)
-    starts = catalogue.label_starts
-    for first in range(0, len(catalogue), _CHUNK):
-        last = min(first + _CHUNK, len(catalogue))
-        columns = column[catalogue.label_ids[starts[first] : starts[last]]]
-        images = np.repeat(np.arange(last - first), np.diff(starts[first : last + 1]))
-        has = np.zeros((last - first, len(top)), np.float32)
-        has[images[columns >= 0], columns[columns >= 0]] = 1
+    for images, ids in catalogue.label_pieces():
+        told = column[ids] >= 0
+        has = np.zeros((int(images[-1] - images[0]) + 1 if len(images) else 0, len(top)), np.float32)
+        has[(images - images[:1])[told], column[ids[told]]] = 1
         counts += (has.T @ has).astype(np.int64)
     return {"labels": [catalogue.labels[number] for number in top.tolist()], "images": counts.tolist()}

@@ -20,38 +20,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.datasets.catalogue import Catalogue, image_digest
+from shared.blob_listing import ListedBlob, list_pages
+from shared.datasets.catalogue import Catalogue, Indices, image_digest
 from shared.datasets.facts import IMAGE_FORMATS, MISSING, READ, THERE, UNCHECKED, UNUSABLE, Facts, Remembered
 from shared.datasets.findings import Findings
+from shared.datasets.kept import ROW, KeptSignatures
 from shared.datasets.options import DataSetOptions
 from shared.datasets.signatures import Signature, signature_of
 from shared.ledger import normalised_etag
 
 if TYPE_CHECKING:
-    from azure.storage.blob import BlobProperties, BlobServiceClient
+    from azure.storage.blob import BlobServiceClient
 
 SIGNATURES = "datasets/signatures.npy"
 # Beyond so many folders of one container, all below the folders' common beginning is listed instead.
 MAX_FOLDERS = 1000
-# A container may hold far more than the export: so many listed blobs (1,000 requests), and the rest goes unchecked.
-MAX_LISTED = 5_000_000
+# Folders may hold far more than the export. So many requests, of up to 5,000 blobs each, and the rest goes unchecked.
+MAX_REQUESTS = 2000
+PAGE_SIZE = 5000
 DOWNLOADS = 8
 # Larger images are not downloaded for a comparison.
 MAX_READ_BYTES = 20_000_000
 _SAVE_EVERY = 2000
-_CHUNK = 5000
-_SIGNATURE_TYPE = np.dtype(
-    [
-        ("digest", "<u8"),
-        ("etag", "<u8"),
-        ("bits", "<u8"),
-        ("colour", "u1", (3,)),
-        ("state", "u1"),
-        ("format", "u1"),
-        ("width", "<u4"),
-        ("height", "<u4"),
-    ]
-)
 _SIDE_TYPE = np.dtype([("digest", "<u8"), ("side", "u1")])
 
 
@@ -63,59 +53,57 @@ class BlobImages:
         self._container = container
 
     def look_up(self, catalogue: Catalogue, facts: Facts, findings: Findings) -> None:
-        """List the folders that the images are in."""
+        """List the folders that the images are in, until all are found."""
         listed = 0
-        for container, (folders, prefix) in _folders(catalogue).items():
-            part = self._list(container, folders, prefix, MAX_LISTED - listed)
-            while chunk := _chunk(part):
-                listed += len(chunk)
-                _note(catalogue, facts, container, chunk)
-        if listed < MAX_LISTED:
+        pages = self._pages(catalogue)
+        for container, blobs in islice(pages, MAX_REQUESTS):
+            listed += len(blobs)
+            _note(catalogue, facts, container, blobs)
+            if not (facts.exists == UNCHECKED).any():
+                break
+        unchecked = int((facts.exists == UNCHECKED).sum())
+        if unchecked and next(pages, None) is None:
             facts.exists[facts.exists == UNCHECKED] = MISSING
-        else:
-            unchecked = int((facts.exists == UNCHECKED).sum())
-            text = f"{unchecked} images were not looked for, since their folders hold more than {MAX_LISTED} blobs"
+        elif unchecked:
+            text = (
+                f"{unchecked} images were not looked for, since their folders hold more blobs than {MAX_REQUESTS}"
+                f" requests list, of up to {PAGE_SIZE} each"
+            )
             findings.add("not looked for", "warning", text, unchecked)
         findings.figures["listed"] = listed
 
-    def _list(self, container: str, folders: set[str], prefix: str, limit: int) -> Iterator[BlobProperties]:
+    def _pages(self, catalogue: Catalogue) -> Iterator[tuple[str, list[ListedBlob]]]:
+        """Container and blobs of one request after the other."""
         from azure.core.exceptions import ResourceNotFoundError
-        from azure.storage.blob import BlobPrefix
 
-        client = self._blobs.get_container_client(container)
-        listing: Iterator[BlobProperties]
-        if folders:
-            walks = (client.walk_blobs(name_starts_with=folder, delimiter="/") for folder in sorted(folders))
-            listing = (blob for walk in walks for blob in walk if not isinstance(blob, BlobPrefix))
-        else:
-            listing = iter(client.list_blobs(name_starts_with=prefix))
-        with contextlib.suppress(ResourceNotFoundError):  # Without the container, all of them are missing.
-            yield from islice(listing, limit)
+        for container, (folders, prefix) in _folders(catalogue).items():
+            client = self._blobs.get_container_client(container)
+            walks = [(folder, "/") for folder in sorted(folders)] or [(prefix, "")]
+            with contextlib.suppress(ResourceNotFoundError):  # Without the container, all of them are missing.
+                for beginning, delimiter in walks:
+                    for page in list_pages(client, prefix=beginning, delimiter=delimiter, page_size=PAGE_SIZE):
+                        yield container, page.blobs
 
-    def read(self, catalogue: Catalogue, facts: Facts, chosen: NDArray[np.int64], limit: int) -> None:
+    def read(self, catalogue: Catalogue, facts: Facts, chosen: Indices, limit: int) -> None:
         """Take what is known of the images as they are now, and download others, `DOWNLOADS` at a time. What was read
         is kept now and then, so that a worker that is stopped has not read for nothing.
         """
-        kept = self._load(SIGNATURES, _SIGNATURE_TYPE)[0]
         chosen = chosen[facts.etag[chosen] != 0]
-        unknown = _recognise(catalogue, facts, chosen, kept)
-        unknown = unknown[facts.size[unknown] <= MAX_READ_BYTES][:limit]
-        for start in range(0, len(unknown), _SAVE_EVERY):
-            part = unknown[start : start + _SAVE_EVERY]
-            self._download(catalogue, facts, part)
-            done = part[facts.state[part] > 0]
-            rows = np.zeros(len(done), _SIGNATURE_TYPE)
-            rows["digest"] = catalogue.digests[done]
-            for name in ("etag", "bits", "colour", "state", "format", "width", "height"):
-                rows[name] = getattr(facts, name)[done]
-            kept = np.concatenate((kept[~np.isin(kept["digest"], rows["digest"])], rows))
-            kept.sort(order="digest")
-            # What another export kept meanwhile is lost, and read again when it is needed.
-            self._save(SIGNATURES, kept, overwrite=True)
-        for index in chosen[facts.state[chosen] == UNUSABLE].tolist():
-            facts.problems.setdefault(index, "can't be read as JPEG, PNG, BMP or TIFF")
+        with contextlib.closing(KeptSignatures(self._blobs.get_blob_client(self._container, SIGNATURES))) as kept:
+            unknown = _recognise(catalogue, facts, chosen, kept)
+            unknown = unknown[facts.size[unknown] <= MAX_READ_BYTES][:limit]
+            for start in range(0, len(unknown), _SAVE_EVERY):
+                part = unknown[start : start + _SAVE_EVERY]
+                self._download(catalogue, facts, part)
+                done = part[facts.state[part] > 0]
+                rows = np.zeros(len(done), ROW)
+                rows["digest"] = catalogue.digests[done]
+                for name, values in _looks(catalogue, facts):
+                    rows[name] = values[done]
+                # What another export kept meanwhile is lost, and read again when it is needed.
+                kept.add(rows)
 
-    def _download(self, catalogue: Catalogue, facts: Facts, chosen: NDArray[np.int64]) -> None:
+    def _download(self, catalogue: Catalogue, facts: Facts, chosen: Indices) -> None:
         locations = catalogue.locations(chosen.tolist())
         running: deque[tuple[int, Future[tuple[Signature, int] | None]]] = deque()
         with warnings.catch_warnings(), ThreadPoolExecutor(DOWNLOADS) as pool:
@@ -124,9 +112,9 @@ class BlobImages:
                 for index, container, path in locations:
                     running.append((index, pool.submit(self._signature, container, path)))
                     if len(running) >= 2 * DOWNLOADS:
-                        _fill_in(facts, *running.popleft())
+                        _fill_in(catalogue, facts, *running.popleft())
                 while running:
-                    _fill_in(facts, *running.popleft())
+                    _fill_in(catalogue, facts, *running.popleft())
             finally:
                 pool.shutdown(cancel_futures=True)
 
@@ -139,7 +127,7 @@ class BlobImages:
             content = download.readall()
         except ResourceNotFoundError:
             return None
-        return signature_of(content), _etag_bits(str(download.properties.etag))
+        return signature_of(content), etag_bits(str(download.properties.etag))
 
     def recall(self, options: DataSetOptions) -> Remembered:
         rows, version = self._load(_sides_path(options), _SIDE_TYPE)
@@ -200,43 +188,47 @@ def _folders(catalogue: Catalogue) -> dict[str, tuple[set[str], str]]:
     return found
 
 
-def _chunk(blobs: Iterator[BlobProperties]) -> list[BlobProperties]:
-    return list(islice(blobs, _CHUNK))
-
-
-def _note(catalogue: Catalogue, facts: Facts, container: str, blobs: list[BlobProperties]) -> None:
-    digests = np.array([image_digest(container, blob.name) for blob in blobs], dtype=np.uint64)
+def _note(catalogue: Catalogue, facts: Facts, container: str, blobs: list[ListedBlob]) -> None:
+    digests = np.array([image_digest(container, blob.path) for blob in blobs], dtype=np.uint64)
     at = np.minimum(np.searchsorted(catalogue.digests, digests), max(len(catalogue) - 1, 0))
-    for position in np.flatnonzero(catalogue.digests[at] == digests).tolist():
-        blob, index = blobs[position], at[position]
-        facts.exists[index] = THERE
-        facts.size[index] = blob.size
-        facts.etag[index] = _etag_bits(str(blob.etag))
-        md5 = bytes(blob.content_settings.content_md5 or b"")
-        facts.md5[index] = int.from_bytes(md5[:8], "little")
+    positions = np.flatnonzero(catalogue.digests[at] == digests)
+    indices, found = at[positions], [blobs[position] for position in positions.tolist()]
+    facts.exists[indices] = THERE
+    facts.size[indices] = [blob.size for blob in found]
+    facts.etag[indices] = np.array([etag_bits(blob.etag) for blob in found], np.uint64)
+    md5 = [int.from_bytes((blob.content_md5 or b"")[:8], "little") for blob in found]
+    facts.md5[indices] = np.array(md5, np.uint64)
 
 
-def _etag_bits(etag: str) -> int:
+def etag_bits(etag: str) -> int:
+    """The 64 bits by which an ETag is known here; never 0."""
     digest = hashlib.blake2b(normalised_etag(etag).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") or 1
 
 
-def _recognise(
-    catalogue: Catalogue, facts: Facts, chosen: NDArray[np.int64], kept: NDArray[np.void]
-) -> NDArray[np.int64]:
-    """Fill in what is kept; the images of which nothing is, or of an older content."""
-    if not len(kept):
-        return chosen
-    at = np.minimum(np.searchsorted(kept["digest"], catalogue.digests[chosen]), len(kept) - 1)
-    rows = kept[at]
-    known = (rows["digest"] == catalogue.digests[chosen]) & (rows["etag"] == facts.etag[chosen])
-    for name in ("bits", "colour", "state", "format", "width", "height"):
-        getattr(facts, name)[chosen[known]] = rows[name][known]
-    unknown: NDArray[np.int64] = chosen[~known]
-    return unknown
+def _looks(catalogue: Catalogue, facts: Facts) -> list[tuple[str, NDArray[Any]]]:
+    """The fields of ROW but the first, and where they are here."""
+    looks = [(name, getattr(facts, name)) for name in ("etag", "bits", "colour", "state", "format")]
+    return [*looks, ("width", catalogue.widths), ("height", catalogue.heights)]
 
 
-def _fill_in(facts: Facts, index: int, future: Future[tuple[Signature, int] | None]) -> None:
+def _recognise(catalogue: Catalogue, facts: Facts, chosen: Indices, kept: KeptSignatures) -> Indices:
+    """Fill in what is kept; the images of which nothing is, or of an older content. `chosen` is sorted."""
+    unknown = np.ones(len(chosen), np.bool_)
+    for piece in kept.pieces():
+        begin = np.searchsorted(catalogue.digests, piece["digest"][0])
+        end = np.searchsorted(catalogue.digests, piece["digest"][-1], side="right")
+        first, last = np.searchsorted(chosen, np.array((begin, end), chosen.dtype)).tolist()
+        images = chosen[first:last]
+        rows = piece[np.searchsorted(piece["digest"], catalogue.digests[images])]
+        known = (rows["digest"] == catalogue.digests[images]) & (rows["etag"] == facts.etag[images])
+        for name, values in _looks(catalogue, facts):
+            values[images[known]] = rows[name][known]
+        unknown[first:last] = ~known
+    return chosen[unknown]
+
+
+def _fill_in(catalogue: Catalogue, facts: Facts, index: int, future: Future[tuple[Signature, int] | None]) -> None:
     found = future.result()
     if found is None:
         facts.exists[index] = MISSING
@@ -244,7 +236,7 @@ def _fill_in(facts: Facts, index: int, future: Future[tuple[Signature, int] | No
     signature, facts.etag[index] = found
     facts.state[index] = UNUSABLE if signature.problem else READ
     facts.bits[index], facts.colour[index] = signature.bits, signature.colour
-    facts.width[index], facts.height[index] = signature.width, signature.height
+    catalogue.widths[index], catalogue.heights[index] = signature.width, signature.height
     facts.format[index] = IMAGE_FORMATS.index(signature.format) if not signature.problem else 0
     if signature.problem:
         facts.problems[index] = signature.problem

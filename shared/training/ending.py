@@ -14,7 +14,7 @@ from shared.jobs import get_job
 from shared.models import list_versions, model_store
 from shared.training.exports import LandedExport, announce_export
 from shared.training.line import Line, read_line, training_lock, write_line
-from shared.training.reports import TRAINING_STATES, change_report, read_report
+from shared.training.reports import QUEUED, TRAINING_STATES, change_report, reports_on
 
 if TYPE_CHECKING:
     from azure.ai.ml.entities import Job
@@ -75,20 +75,23 @@ def _has_ended(clients: Clients, name: str) -> bool:
 
 
 def _tell_end(clients: Clients, job_id: str) -> None:
+    """Once, as far as that can be: again when the worker died before it was noted in the report of the export that the
+    job was submitted for.
+    """
     job = find_job(clients, job_id)
     state = job and TRAINING_STATES.get(status_of(job))
     export = job and (job.tags or {}).get("export")
     if not job or not state or not export:
         return
-    report = read_report(clients, export)
-    if report is not None and report["job"] != job_id:
-        report = None
-    if report is not None and report.get("settled"):
-        return
-    if clients.settings.events_topic_endpoint:
+    reports = sorted(reports_on(clients, job_id), key=lambda report: report["export"] != export)
+    is_told = bool(reports) and reports[0]["export"] == export and reports[0].get("settled")
+    if not is_told and clients.settings.events_topic_endpoint:
         _announce_end(clients, job)
-    if report is not None:
-        change_report(clients, report, state=state, settled=True)
+    for report in reports:
+        if not report.get("settled"):
+            # One that is asked for again will be told the state when it is looked at.
+            told = report["state"] if report["state"] == QUEUED else state
+            change_report(clients, report, state=told, settled=True)
 
 
 def _announce_end(clients: Clients, job: Job) -> None:
@@ -121,6 +124,7 @@ def _announce_end(clients: Clients, job: Job) -> None:
         "labels": len(card["labels"]),
         "metrics": {metric: value for metric, value in card["metrics"].items() if metric != "labels"},
         "reason": str(found["tags"].get("reason", "")),
+        "decision": {name: value for name, value in (card.get("decision") or {}).items() if name != "reason"},
     }
     announce(clients, ModelRegistered(**told, promoted=promoted))
     if promoted:

@@ -5,14 +5,15 @@ The labelling tool tells nothing but blobs, so this is a rule:
 - files directly in `Labeling/export/`, or in `coco/` or `csv/` below it, where export after export lands, are an export
   each, and so is a COCO file in any folder;
 - all other files directly in one folder are one export, and so are numbered shards (`labeledDatapoints_1.jsonl`, …)
-  anywhere. Where an MLTable file is among them, it says which files count, also in folders below.
+  anywhere. Where an MLTable file is among them, it says which files count, also in folders below;
+- images are no files of an export;
+- a v1 data set is the files that its definition names.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import email.utils
 import hashlib
 import io
 import json
@@ -23,13 +24,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
-from shared.errors import ExportError
+from shared.errors import ExportError, NotFoundError
 from shared.labels import ExportFile, Format
 from shared.labels.export import HEAD_BYTES, recognise
+from shared.labels.mltable import is_named_mltable
 from shared.ledger import normalised_etag
 from shared.queues import LABEL_EXPORTS
+from shared.training.data_assets import read_definition
+from shared.training.listing import Listing
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobProperties, ContainerClient
@@ -38,7 +42,6 @@ if TYPE_CHECKING:
 
 EXPORTS_FOLDER = "Labeling/export/"
 SHARED_FOLDERS = (EXPORTS_FOLDER, f"{EXPORTS_FOLDER}coco/", f"{EXPORTS_FOLDER}csv/")
-MAX_FILES = 10_000
 _SHARD = re.compile(r"labeledDatapoints_[0-9]{1,6}\.\w+", re.IGNORECASE)
 
 
@@ -46,8 +49,9 @@ _SHARD = re.compile(r"labeledDatapoints_[0-9]{1,6}\.\w+", re.IGNORECASE)
 class LandedExport:
     """A file of a label export, as an event told it, or the export that someone wants to be trained on.
 
-    A path with a slash at its end is a folder. `waits` counts how often its missing files were waited for. `by_hand`:
-    someone asked for it, with `changes` of the settings; `name` is then the data asset that it was asked for by.
+    A path with a slash at its end is a folder; an empty one is what the v1 data set `name` names. `waits` counts how
+    often its missing files were waited for. `by_hand`: someone asked for it, with `changes` of the settings; `name` is
+    then that of the export, which is `azureml:name:version` where it was asked for by a data asset.
     """
 
     container: str
@@ -57,6 +61,11 @@ class LandedExport:
     by_hand: bool = False
     changes: Mapping[str, str] = field(default_factory=dict)
     name: str = ""
+
+    @property
+    def asked_name(self) -> str:
+        """What it is called where nothing is known of it but what was asked for."""
+        return self.name or f"{self.container}/{self.path}"
 
     def to_message(self) -> str:
         always = {"container", "path", "etag"}
@@ -77,7 +86,8 @@ def announce_export(clients: Clients, export: LandedExport, delay: int | None = 
 @dataclass(frozen=True)
 class FoundExport:
     """An export's files (path → etag) as they are now. `modified` is when the last of them was written, `now` the time
-    of the storage service, both UTC. A name with a slash at its end is a folder's.
+    of the storage service, both UTC. A name with a slash at its end is a folder's. `notes` are to be told with it;
+    `refusal` says why it can't be read.
     """
 
     name: str
@@ -86,6 +96,8 @@ class FoundExport:
     sizes: Mapping[str, int]
     modified: dt.datetime
     now: dt.datetime
+    notes: tuple[str, ...] = ()
+    refusal: str = ""
 
     @property
     def content(self) -> str:
@@ -137,19 +149,17 @@ def find_export(clients: Clients, landed: LandedExport) -> FoundExport | None:
     from azure.core.exceptions import ResourceNotFoundError
 
     container = clients.blobs.get_container_client(landed.container)
-    folder = landed.path if landed.path.endswith("/") else f"{posixpath.dirname(landed.path)}/".lstrip("/")
+    listing = Listing(container, landed.path)
+    notes: tuple[str, ...] = ()
     try:
-        found, now = _list(container, folder)
-    except ResourceNotFoundError:
+        if not landed.path:
+            definition = read_definition(clients, landed.name)
+            listing.add_chosen(definition.paths)
+            name, chosen, notes = landed.name, list(listing.blobs.values()), definition.notes
+        else:
+            name, chosen = _belonging(container, landed, listing)
+    except (ResourceNotFoundError, NotFoundError):
         return None
-    if not landed.path.endswith("/") and landed.path not in found:
-        return None
-    if _stands_alone(container, landed.path, folder, found):
-        name, chosen = landed.path, [found[landed.path]]
-    else:
-        name = folder
-        shared = folder in SHARED_FOLDERS
-        chosen = [blob for path, blob in found.items() if not shared or _SHARD.fullmatch(posixpath.basename(path))]
     if not chosen:
         return None
     return FoundExport(
@@ -158,38 +168,33 @@ def find_export(clients: Clients, landed: LandedExport) -> FoundExport | None:
         {str(blob.name): normalised_etag(str(blob.etag)) for blob in chosen},
         {str(blob.name): int(blob.size) for blob in chosen},
         max(blob.last_modified for blob in chosen),
-        now,
+        listing.now,
+        notes,
+        listing.refusal,
     )
 
 
-def _list(container: ContainerClient, folder: str) -> tuple[dict[str, BlobProperties], dt.datetime]:
-    """The blobs directly in a folder, with an MLTable file among them also those below, and the service's time."""
-    from azure.storage.blob import BlobProperties
-
-    dates: list[str] = []
-
-    def note(response: Any) -> None:
-        dates.append(response.http_response.headers["Date"])
-
-    found: dict[str, BlobProperties] = {}
-    for item in container.walk_blobs(name_starts_with=folder, delimiter="/", raw_response_hook=note):
-        if isinstance(item, BlobProperties):
-            found[item.name] = item
-    if any(posixpath.basename(path).lower() == "mltable" for path in found):
-        for blob in container.list_blobs(name_starts_with=folder):
-            found[blob.name] = blob
-            if len(found) > MAX_FILES:
-                raise ExportError(f"{container.container_name}/{folder}", [f"has more than {MAX_FILES} files"])
-    return found, email.utils.parsedate_to_datetime(dates[-1])
+def _belonging(container: ContainerClient, landed: LandedExport, listing: Listing) -> tuple[str, list[BlobProperties]]:
+    """The name of the export that a file belongs to, within its container, and its files; none when it is not there."""
+    path, found = landed.path, listing.blobs
+    folder = path if path.endswith("/") else f"{posixpath.dirname(path)}/".lstrip("/")
+    shared = folder in SHARED_FOLDERS
+    if shared and _may_stand_alone(path):
+        listing.add_file()
+        return path, [found[path]] if path in found else []
+    listing.add_folder(folder)
+    if not path.endswith("/") and path not in found:
+        # Among too many files it may not have been listed; then the refusal is about all of them.
+        return folder, list(found.values()) if listing.refusal else []
+    if _may_stand_alone(path) and _is_coco(container, path, int(found[path].size)):
+        listing.refusal = ""
+        return path, [found[path]]
+    return folder, [blob for each, blob in found.items() if not shared or _SHARD.fullmatch(posixpath.basename(each))]
 
 
-def _stands_alone(container: ContainerClient, path: str, folder: str, found: Mapping[str, BlobProperties]) -> bool:
+def _may_stand_alone(path: str) -> bool:
     name = posixpath.basename(path)
-    if not name or _SHARD.fullmatch(name) or name.lower() == "mltable":
-        return False
-    if folder in SHARED_FOLDERS:
-        return True
-    return _is_coco(container, path, int(found[path].size))
+    return bool(name) and not _SHARD.fullmatch(name) and not is_named_mltable(name)
 
 
 def _is_coco(container: ContainerClient, path: str, size: int) -> bool:

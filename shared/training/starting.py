@@ -7,8 +7,6 @@ settings, and whoever trains is noted before the job is submitted.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import logging
 import math
 from collections.abc import Mapping
@@ -16,17 +14,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shared import datasets
-from shared.cluster import ENDED_STATUSES, KIND_TAG, find_job, status_of, submit_once
-from shared.datasets import BlobImages, DataSetOptions, Findings
+from shared.cluster import ENDED_STATUSES, find_job, status_of
+from shared.datasets import Findings
 from shared.errors import ExportError
 from shared.events import TrainingStarted, announce
-from shared.labels import IncompleteExportError, open_export
+from shared.labels import IncompleteExportError
 from shared.locations import read_datastores
-from shared.models import model_store
 from shared.training.changes import Labelling, count_changes, labelling_of, load_labelling, save_labelling
-from shared.training.ending import JOB_PREFIX, settle_line
+from shared.training.checks import check_training
+from shared.training.ending import settle_line
 from shared.training.exports import FoundExport, LandedExport, announce_export, find_export
 from shared.training.line import Line, Running, Waiting, read_line, training_lock, write_line
+from shared.training.reading import read_data_set
 from shared.training.reports import (
     FAILED,
     INCOMPLETE,
@@ -38,9 +37,13 @@ from shared.training.reports import (
     UNCHANGED,
     WAITING,
     change_report,
+    close_request,
+    note_sharing,
     read_report,
     write_report,
 )
+from shared.training.shapes import decision_shape, model_shape
+from shared.training.submission import find_attempts, submit_training
 
 if TYPE_CHECKING:
     from azure.ai.ml.entities import Job
@@ -48,24 +51,10 @@ if TYPE_CHECKING:
     from shared.clients import Clients
     from shared.datasets import DataSet
     from shared.locations import Datastores
-    from shared.settings import Settings
 
 # How long another worker's decision is waited for, and how often files that are missing are.
 BUSY_SECONDS = 5
 MAX_WAITS = 10
-# Settings that make another model of the same data set.
-SHAPING = (
-    "base_models",
-    "max_trials",
-    "random_seed",
-    "model_name",
-    "train_incremental",
-    "onnx_normalization",
-    "threshold_objective",
-    "threshold_min_precision",
-)
-# From such a ratio between the most and the least frequent label on, the loss is weighted.
-IMBALANCE = 10.0
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +76,8 @@ def train_on_export(clients: Clients, landed: LandedExport) -> TrainingOutcome:
     """What the queue's message about an export asks for. What is not to be decided now goes back to the queue."""
     found = find_export(clients, landed)
     if found is None:
-        logger.info("label export %s/%s is not there any more", landed.container, landed.path)
+        logger.info("label export %s is not there any more", landed.asked_name)
+        close_request(clients, landed)
         return TrainingOutcome("gone")
     rest = clients.settings.export_quiet_seconds - found.quiet_seconds
     if rest > 0 and not landed.by_hand:
@@ -100,18 +90,6 @@ def train_on_export(clients: Clients, landed: LandedExport) -> TrainingOutcome:
         return Start(clients, landed, found).carry_out()
 
 
-def settings_shape(settings: Settings) -> str:
-    """A hash of the settings that shape a model."""
-    values = [getattr(settings, name) for name in SHAPING]
-    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
-
-
-def job_name(data_set: str, settings: Settings) -> str:
-    """Name of the training of a data set with the settings that shape it."""
-    name = f"{data_set} {settings_shape(settings)}"
-    return f"{JOB_PREFIX}{hashlib.sha256(name.encode()).hexdigest()[:16]}"
-
-
 class Start:
     """One decision about one export. The caller has the lock."""
 
@@ -120,7 +98,8 @@ class Start:
         self._landed = landed
         self._found = found
         self._settings = clients.settings.with_changes(landed.changes)
-        self._shape = settings_shape(self._settings)
+        self._shape = model_shape(self._settings)
+        self._decision_shape = decision_shape(self._settings)
         self._findings = Findings()
         self._modified = (found.now if landed.by_hand else found.modified).isoformat()
 
@@ -134,7 +113,7 @@ class Start:
             return TrainingOutcome(report["state"], report["export"], report["job"])
         try:
             datastores = read_datastores(self._clients.ml, self._clients.account_name)
-            data_set = self._read(datastores)
+            data_set = read_data_set(self._clients, self._found, self._settings, datastores, self._findings)
             return self._decide(data_set, datastores)
         except IncompleteExportError as refusal:
             if self._landed.waits >= MAX_WAITS or self._landed.by_hand:
@@ -157,52 +136,30 @@ class Start:
             raise
 
     def _is_decided(self, report: Mapping[str, Any]) -> bool:
-        same = (report.get("content"), report.get("shape")) == (self._found.content, self._shape)
+        same = (report.get("content"), report.get("shape")) == (self._found.content, self._decision_shape)
         return same and report["state"] not in OPEN_STATES
 
     def _told(
         self, state: str, job: str = "", *, created: bool = False, problems: tuple[str, ...] = ()
     ) -> TrainingOutcome:
-        write_report(self._clients, self._found, self._findings, self._shape, state=state, job=job, problems=problems)
-        return TrainingOutcome(state, self._found.name, job, created, problems)
-
-    def _read(self, datastores: Datastores) -> DataSet:
-        clients, settings = self._clients, self._settings
-        store = model_store(clients)
-        champion = store.champion()
-        options = DataSetOptions(
-            settings.train_ratio,
-            settings.random_seed,
-            settings.min_images_per_label,
-            settings.on_duplicate,
-            settings.min_label_confidence,
-            settings.unlabelled,
+        if state == TRAINING:
+            note_sharing(self._clients, job, self._found.name)
+        write_report(
+            self._clients,
+            self._found,
+            self._findings,
+            self._decision_shape,
+            state=state,
+            job=job,
+            problems=problems,
+            created=created,
+            by_hand=self._landed.by_hand,
         )
-        with self._found.opened(clients) as files:
-            export = open_export(
-                self._found.name,
-                files,
-                container_url=f"{clients.account_url.rstrip('/')}/{self._found.container}",
-                known_labels=store.labels(champion.path) if champion else (),
-            )
-            self._findings.figures["format"] = export.format.value
-            try:
-                return datasets.build_data_set(
-                    export,
-                    self._found.name,
-                    datastores,
-                    clients.account_url,
-                    options,
-                    self._findings,
-                    store=BlobImages(clients.blobs, settings.work_container),
-                    resolve=export.resolve,
-                )
-            finally:
-                self._findings.add_rows(export.problems)
+        return TrainingOutcome(state, self._found.name, job, created, problems)
 
     def _decide(self, data_set: DataSet, datastores: Datastores) -> TrainingOutcome:
         line = settle_line(self._clients, read_line(self._clients))
-        name, job, latest = self._attempts(data_set)
+        name, job, latest = find_attempts(self._clients, data_set, self._settings)
         if latest is not None and self._may_be_unannounced(latest):
             self._announce_start(str(latest.name), data_set)
         running = Running(name, self._found.name, data_set.id, self._shape, self._modified)
@@ -212,6 +169,9 @@ class Start:
                 line = write_line(self._clients, line, running=running)
             self._forget_waiting(line)
             return self._told(state, name)
+        check_training(self._settings, self._findings.figures, self._findings)
+        if refusals := self._findings.texts("refusal"):
+            raise ExportError(self._found.name, refusals)
         labelling = labelling_of(data_set)
         if unchanged := self._unchanged(line, labelling):
             self._forget_waiting(line)
@@ -227,23 +187,9 @@ class Start:
         self._forget_waiting(line)
         datasets.write_data_set(self._clients.blobs, data_set, datastores, self._settings.work_container)
         save_labelling(self._clients.blobs, self._settings.work_container, data_set.id, labelling)
-        self._submit(name, data_set)
+        submit_training(self._clients, name, self._found.name, data_set, self._settings, self._findings)
         self._announce_start(name, data_set)
         return self._told(TRAINING, name, created=True)
-
-    def _attempts(self, data_set: DataSet) -> tuple[str, Job | None, Job | None]:
-        """The name to train under; its job, if it is there; and the latest job there is. An export that is sent again
-        after its training failed is trained again.
-        """
-        base = name = job_name(data_set.id, self._settings)
-        attempt, latest = 1, None
-        while (job := find_job(self._clients, name)) is not None:
-            latest = job
-            if status_of(job) not in {"Failed", "Canceled"}:
-                break
-            attempt += 1
-            name = f"{base}-{attempt}"
-        return name, job, latest
 
     def _unchanged(self, line: Line, labelling: Labelling) -> str:
         """Why there is too little that is new, or nothing."""
@@ -294,65 +240,6 @@ class Start:
             ended = find_job(self._clients, job)
             if ended is not None and status_of(ended) not in ENDED_STATUSES:
                 raise
-
-    def _submit(self, name: str, data_set: DataSet) -> None:
-        from shared.pipelines import training_pipeline
-
-        settings, export = self._settings, self._found.name
-        asset = datasets.register_data_asset(self._clients.ml, data_set, export, settings)
-        pipeline = training_pipeline(
-            name,
-            data_set,
-            asset,
-            settings,
-            account_url=self._clients.account_url,
-            checkpoint_run=self._checkpoint_run(),
-            weighted_loss=self._weighted_loss(data_set),
-        )
-        pipeline.tags = {
-            KIND_TAG: TRAINING,
-            "export": export,
-            "data_set": data_set.id,
-            "base_models": ",".join(settings.base_models),
-        }
-        submit_once(self._clients, pipeline)
-        logger.info("submitted training %s for label export %s", name, export)
-
-    def _checkpoint_run(self) -> str:
-        """The champion's run, where training goes on from it. Weights fit only the same base model."""
-        if not self._settings.train_incremental:
-            return ""
-        store = model_store(self._clients)
-        champion = store.champion()
-        job = find_job(self._clients, champion.job) if champion else None
-        if champion is None or job is None:
-            self._findings.add("incremental", "note", "training starts anew, since there is no champion to go on from")
-            return ""
-        trained, wanted = (job.tags or {}).get("base_models", ""), ",".join(self._settings.base_models)
-        if trained != wanted:
-            text = (
-                f"training starts anew, since the champion was trained from {trained or 'another model'}, not {wanted}"
-            )
-            self._findings.add("incremental", "note", text)
-            return ""
-        run = str(store.card(champion.path)["run"])
-        self._findings.figures["trained on from run"] = run
-        return run
-
-    def _weighted_loss(self, data_set: DataSet) -> int:
-        """1 (weighted by the roots) for labels of very different frequency, else 0."""
-        counts = dict.fromkeys(data_set.labels, 0)
-        for example in data_set.splits["train"]:
-            for label in example.labels:
-                counts[label] += 1
-        most, least = max(counts.values()), max(min(counts.values()), 1)
-        if most < IMBALANCE * least:
-            return 0
-        text = (
-            f"the loss is weighted, since the most frequent label has {most} images for training and the rarest {least}"
-        )
-        self._findings.add("imbalance", "note", text)
-        return 1
 
     def _announce_start(self, job: str, data_set: DataSet) -> None:
         images = {split: len(examples) for split, examples in data_set.splits.items()}

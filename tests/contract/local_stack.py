@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ SDK_WARNINGS = (
 )
 NEVER = "0 0 0 1 1 *"
 QUIET: tuple[dict[str, Any], ...] = ({"service": "events", "operation": "Microsoft.*", "lost": True},)
+# Jobs are accepted and run until they are canceled, but their nodes cost nothing.
+IDLE_NODES: dict[str, Any] = {"service": "compute", "delay": 3600, "exit_code": 0}
 
 
 def ignore_sdk_warnings(items: list[pytest.Item], folder: Path) -> None:
@@ -45,6 +47,7 @@ class Cloud:
     """The local cloud, seen from a test."""
 
     stack: Stack
+    _in_force: list[dict[str, Any]] = field(default_factory=list, init=False, compare=False)
 
     @property
     def default_container(self) -> str:
@@ -54,6 +57,7 @@ class Cloud:
     def set_faults(self, *rules: dict[str, Any]) -> None:
         """These faults are in force, before the ones that keep the stack quiet."""
         config = self.stack.config
+        self._in_force[:] = rules
         answer = requests.put(
             f"{config.arm_url}/admin/faults",
             json={"value": list[Any]([*rules, *QUIET])},
@@ -65,12 +69,13 @@ class Cloud:
 
     @contextlib.contextmanager
     def faults(self, *rules: dict[str, Any]) -> Iterator[None]:
-        """Faults for a while."""
-        self.set_faults(*rules)
+        """Faults for a while, before those that are in force."""
+        before = tuple(self._in_force)
+        self.set_faults(*rules, *before)
         try:
             yield
         finally:
-            self.set_faults()
+            self.set_faults(*before)
 
 
 @contextlib.contextmanager

@@ -46,7 +46,7 @@ def trained(stack: RunningStack, labelled: list[KnownImage]) -> str:
     """The name of a training that survived a kill of everything while AutoML ran."""
     client = stack.client()
     assert client.request("GET", "/api/models/champion").status == 404
-    assert client.request("POST", "/api/predict", labelled[0].file.read_bytes()).status == 503
+    assert client.request("POST", "/api/predict", labelled[0].file.read_bytes(), "image/jpeg").status == 503
     export_labels(client, labelled)
     (job,) = wait_for("a training", lambda: jobs(client, "training"), seconds=60)
     name = str(job["name"])

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from local.cloud.errors import UserError
+from local.cloud.faults import Fault
 from local.cloud.jobs.bindings import fill, own_input
 from local.cloud.jobs.plan import Node
 from local.cloud.jobs.process import in_folder, shell_command
@@ -19,7 +20,7 @@ from local.cloud.jobs.transfer import NodeFolder
 
 Json = dict[str, Any]
 
-DEFAULT_RETRIES, DEFAULT_TIMEOUT = 3, 60
+DEFAULT_RETRIES, DEFAULT_TIMEOUT = 2, 60
 """Of a parallel node's mini-batches (learn.microsoft.com, "CLI (v2) parallel job YAML schema")."""
 
 
@@ -45,12 +46,16 @@ def code_of(node: Node) -> str | None:
     return str(code) if code else None
 
 
-def command_of(node: Node, folder: NodeFolder, values: Values) -> list[str]:
-    """The command line of a command or parallel node. Raises UserError for settings that cannot be."""
+def command_of(node: Node, folder: NodeFolder, values: Values, fault: Fault | None) -> list[str]:
+    """The command line of a command or parallel node. Raises UserError for settings that cannot be.
+
+    `fault`: what happens to the nodes that a parallel node runs on.
+    """
     if node.type == "command":
         return shell_command(folder.code, values.fill(str(node.spec["command"])))
     config = folder.root / "parallel.json"
-    config.write_text(json.dumps(_parallel_settings(node, folder, values)))
+    lost = {"lost_nodes": fault.lost_nodes, "lost_after": fault.delay} if fault is not None else {}
+    config.write_text(json.dumps({**_parallel_settings(node, folder, values), **lost}))
     driver = Path(__file__).with_name("parallel_driver.py")
     return in_folder(folder.code, [sys.executable, str(driver), str(config)])
 

@@ -2,8 +2,10 @@
 
 Semantics of Azure ML's parallel run step (learn.microsoft.com, "How to use parallel job in pipeline"): the files of the
 input are cut into mini-batches; each worker process calls the entry script's `init()` once and `run(mini_batch)` for
-each; a mini-batch that fails, crashes its worker or takes too long is tried again, and the job fails when more
-mini-batches fail than the threshold allows (-1: any number may).
+each; a mini-batch that fails, crashes its worker, takes too long or returns less than it was given is tried again from
+its beginning; the job fails when more mini-batches fail than the threshold allows (-1: any number may). A lost node
+takes its workers with it; others do again what these had ("Will node failure impact the job result?" in
+"Troubleshooting the ParallelRunStep"), and a try that it took counts (azure-ai-ml, `RetrySettings`: the dequeue count).
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +52,9 @@ class Settings:
     timeout: float
     error_threshold: int
     rows_folder: str | None
+    lost_nodes: int = 0
+    """So many times a worker is killed in the middle of a mini-batch, `lost_after` seconds after it got it."""
+    lost_after: float = 0.0
 
 
 class Worker:
@@ -77,10 +83,15 @@ class Worker:
         os.close(replies_write)
         self._buffer = b""
 
+    def answers_within(self, seconds: float) -> bool:
+        """Whether an answer, or the worker's end, is there by then."""
+        return bool(self._buffer) or bool(select.select([self._replies], [], [], seconds)[0])
+
     def receive(self, timeout: float) -> dict[str, Any]:
         """Raises WorkerFailedError when no whole line came in time, or the worker ended."""
+        deadline = time.monotonic() + timeout
         while b"\n" not in self._buffer:
-            ready, _, _ = select.select([self._replies], [], [], timeout)
+            ready, _, _ = select.select([self._replies], [], [], max(0.0, deadline - time.monotonic()))
             if not ready:
                 raise WorkerFailedError(f"no answer within {timeout:g} s")
             data = os.read(self._replies, 65536)
@@ -121,6 +132,7 @@ class Driver:
         self._lock = threading.Lock()
         self._failed: list[int] = []
         self._done = 0
+        self._nodes_to_lose = settings.lost_nodes
         self._aborted: str | None = None
         self._batches: queue.SimpleQueue[tuple[int, list[str]]] = queue.SimpleQueue()
 
@@ -146,6 +158,10 @@ class Driver:
         if self._aborted is not None:
             print(f"The parallel job was given up: {self._aborted}", file=sys.stderr, flush=True)
             return 1
+        if self._done + len(self._failed) < len(batches):
+            # A thread of this driver has died; what it says is above.
+            print(f"{self._done} of {len(batches)} mini-batches done, {len(self._failed)} failed", file=sys.stderr)
+            return 1
         print(f"{self._done} mini-batches done, {len(self._failed)} failed", flush=True)
         return 0
 
@@ -170,11 +186,14 @@ class Driver:
             worker = worker or self._started(number)
             try:
                 worker.send(files)
+                self._lose_node(worker)
                 reply = worker.receive(self._settings.timeout)
             except WorkerFailedError as error:
                 worker.kill()
                 worker, problem = None, str(error)
             else:
+                if reply["ok"] and len(reply["rows"]) < len(files):
+                    reply = {"ok": False, "error": f"run() returned {len(reply['rows'])} rows for {len(files)} files"}
                 if reply["ok"]:
                     self._succeeded(reply["rows"])
                     return worker
@@ -182,6 +201,16 @@ class Driver:
             print(f"Mini-batch {index}, try {attempt + 1}: {problem}", file=sys.stderr, flush=True)
         self._gave_up(index, problem)
         return worker
+
+    def _lose_node(self, worker: Worker) -> None:
+        """Raise WorkerFailedError for a worker that is in the middle of its mini-batch, if a node is to be lost."""
+        if not self._nodes_to_lose or worker.answers_within(self._settings.lost_after):
+            return
+        with self._lock:
+            if not self._nodes_to_lose:
+                return
+            self._nodes_to_lose -= 1
+        raise WorkerFailedError("its node was lost, by fault")
 
     def _started(self, number: int) -> Worker:
         """A worker whose init() has returned. Raises AbortedError when that does not come about."""

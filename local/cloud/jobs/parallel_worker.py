@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import os
 import sys
 import traceback
@@ -54,6 +55,8 @@ def main(tasks_fd: int, replies_fd: int, code: str, entry_script: str, arguments
             reply(ok=False, error=traceback.format_exc(limit=-3))
 
         try:
+            # As there, what a script logs from INFO up goes to its standard output.
+            logging.basicConfig(level=logging.INFO, stream=sys.stdout)
             module = load(Path(code), entry_script, arguments)
             if hasattr(module, "init"):
                 module.init()

@@ -128,7 +128,8 @@ class NodeRunner:
         command = self._command(scope, node, run, folder, values, trial)
         fault = self._faults.find("compute", node.name, job)
         if fault is not None and fault.exit_code is not None:
-            command = in_folder(folder.code, ["/bin/sh", "-c", f"echo node failure by fault; exit {fault.exit_code}"])
+            script = f"echo node failure by fault; sleep {fault.delay:g}; exit {fault.exit_code}"
+            command = in_folder(folder.code, ["/bin/sh", "-c", script])
         system, users = _identities(compute)
         environment = node_environment(
             self._config,
@@ -162,7 +163,7 @@ class NodeRunner:
         trial: Run | None,
     ) -> list[str]:
         if trial is None:
-            return command_of(node, folder, values)
+            return command_of(node, folder, values, self._faults.find("node", node.name, run.root_run_id))
         spec = automl_spec(
             node,
             trial=trial.run_id,

@@ -141,6 +141,18 @@ class Assets:
         return page.items[0]
 
 
+def legacy_definition(version: Json) -> str | None:
+    """The definition of a v1 data set, by the properties of its version; None for a version that is none.
+
+    v1 data sets come from its own SDK, which can't register them here: one that is put by ARM with a URI as v1's has
+    (mltable 1.7, `_aml_utilities/_aml_rest_client_helper.py`) is taken for one, and its own property `legacyDataflow`
+    for its definition, an MLTable file's text.
+    """
+    if not str(version.get("dataUri")).startswith("azureml://locations/"):
+        return None
+    return str((version.get("properties") or {}).get("legacyDataflow") or "")
+
+
 def _checked(kind: AssetKind, body: Json) -> Json:
     properties = body.get("properties")
     if not isinstance(properties, dict):

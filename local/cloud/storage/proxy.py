@@ -22,10 +22,10 @@ from local.cloud.eventgrid.events import EventLog
 from local.cloud.faults import Fault, Faults
 from local.cloud.storage import events
 from local.cloud.storage.blobs import PLATFORM_AGENT
-from local.cloud.storage.counts import OperationCounts
+from local.cloud.storage.counts import CLIENT, HOST, PLATFORM, OperationCounts
 from local.cloud.storage.operations import StorageRequest, classify
 from local.cloud.storage.refusals import storage_error
-from local.config import StackConfig
+from local.config import HOST_AGENT, StackConfig
 
 # RFC 9110, 7.6.1, and Expect, which this server has answered itself.
 HOP_BY_HOP = frozenset(
@@ -102,9 +102,11 @@ class StorageProxy:
         raw_path = request.raw_path
         headers = {name.lower(): value for name, value in request.headers.items()}
         operation = classify(service, request.method, raw_path, headers)
-        platform = PLATFORM_AGENT in headers.get("user-agent", "")
-        self._counts.add(platform=platform, service=service, operation=operation.operation)
-        fault = None if platform else self._faults.find(service, operation.operation, raw_path.partition("?")[0])
+        caller = _caller(headers.get("user-agent", ""))
+        self._counts.add(caller, service, operation.operation)
+        fault = (
+            None if caller == PLATFORM else self._faults.find(service, operation.operation, raw_path.partition("?")[0])
+        )
         if fault is not None and (answer := await _fail(request, fault)) is not None:
             return answer
         refused = self._access.refusal(operation, request.method, headers.get("authorization"))
@@ -185,6 +187,13 @@ class StorageProxy:
                 expiry=self._sas_ends,
             )
         return self._sas
+
+
+def _caller(agent: str) -> str:
+    """Whose request it is, by its user agent."""
+    if PLATFORM_AGENT in agent:
+        return PLATFORM
+    return HOST if HOST_AGENT in agent else CLIENT
 
 
 async def _body(request: web.Request) -> bytes | AsyncIterator[bytes] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from local.cloud.errors import NotFoundError
 from local.cloud.eventgrid.destinations import Destinations
+from local.cloud.host_admin import HostAdmin
 from local.cloud.identity import IdentityProvider
 from local.cloud.wire.http import Json, Reply, Request, Route
 from local.cloud.wire.workspace_routes import GROUP
@@ -13,7 +14,7 @@ SITE = f"{GROUP}/providers/Microsoft.Web/sites/{{site}}"
 ACCOUNT = f"{GROUP}/providers/Microsoft.Storage/storageAccounts/{{account}}"
 
 
-def platform_routes(config: StackConfig, destinations: Destinations) -> list[Route]:
+def platform_routes(config: StackConfig, destinations: Destinations, host: HostAdmin) -> list[Route]:
     """Resources that Bicep makes in Azure, and that exist here from the start."""
 
     def site_id(request: Request) -> str:
@@ -54,6 +55,22 @@ def platform_routes(config: StackConfig, destinations: Destinations) -> list[Rou
         }
         return Reply(body)
 
+    async def list_function_keys(request: Request) -> Reply:
+        site_id(request)
+        return Reply(await host.keys(request.params["function"]))
+
+    async def set_function_key(request: Request) -> Reply:
+        name = f"{request.params['function']}/keys/{request.params['key']}"
+        value = (request.document.get("properties") or {}).get("value")
+        status, made = await host.set_key(request.params["function"], request.params["key"], value)
+        body: Json = {
+            "id": f"{site_id(request)}/functions/{name}",
+            "name": f"{config.function_app_name}/{name}",
+            "type": "Microsoft.Web/sites/functions/keys",
+            "properties": made,
+        }
+        return Reply(body, status=status)
+
     async def get_account(request: Request) -> Reply:
         if request.params["account"].lower() != config.account_name.lower():
             raise NotFoundError(f"The storage account '{request.params['account']}' was not found.")
@@ -70,10 +87,13 @@ def platform_routes(config: StackConfig, destinations: Destinations) -> list[Rou
         return Reply(body)
 
     keys = "Bicep, REST; before event subscriptions are made"
+    function = f"{SITE}/functions/{{function}}"
     return [
         Route("GET", SITE, get_site, "the function app and its host name", "REST"),
         Route("POST", f"{SITE}/host/default/listKeys", list_host_keys, "keys of the Functions host", keys),
-        Route("GET", f"{SITE}/functions/{{function}}", get_function, "a function (exists always)", "REST"),
+        Route("GET", function, get_function, "a function (exists always)", "REST"),
+        Route("POST", f"{function}/listkeys", list_function_keys, "keys of one function", "infra/hooks/postdeploy.py"),
+        Route("PUT", f"{function}/keys/{{key}}", set_function_key, "a key of a function", "infra/hooks/postdeploy.py"),
         Route("GET", ACCOUNT, get_account, "the storage account and its endpoints", "REST"),
     ]
 

@@ -69,7 +69,7 @@ class Receiver:
         queue = self.clients.queue("announcements")
         await_true(lambda: queue.get_queue_properties().approximate_message_count == 0, "empty queue")
         mark = f"mark-{next(_numbers)}"
-        announce(self.clients, PredictionsReady(mark, "m:1", "predictions", {}, 0, 0, 0))
+        announce(self.clients, PredictionsReady(mark, "m:1", "predictions", {}, 0, 0, 0, {}, ""))
         await_true(lambda: self.recorder.events("receiver", mark), "event that was announced last")
         return [event for event in self.recorder.events("receiver", subject) if event["subject"] == subject]
 

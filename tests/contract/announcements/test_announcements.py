@@ -6,7 +6,6 @@ import dataclasses
 import datetime as dt
 import itertools
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,19 +14,18 @@ from azure.core.exceptions import AzureError
 
 from shared.batches import dispatch
 from shared.clients import Clients
-from shared.cluster import ENDED_STATUSES, find_job
 from shared.events import RETRY_SECONDS, PredictionsReady, publish
 from shared.images import receive_image
 from shared.ledger import Ledger
 from shared.training import LandedExport, settle_training, train_on_export
 from tests.contract.announcements.conftest import Event, Receiver
 from tests.contract.cloud_client.conftest import NODES_FAIL, coco
+from tests.contract.cloud_client.exporting import await_end
 from tests.contract.local_stack import Cloud, MakeClients
 from tests.contract.storage.test_batches import LedgerLater
 from tests.contract.storage.unreliable import ProcessKilled
 from tests.support import drop_image, plain_jpeg
 
-JOB_SECONDS = 180
 _numbers = itertools.count(1)
 
 
@@ -45,13 +43,6 @@ def export(cloud: Cloud, clients: Clients) -> Callable[[bytes], LandedExport]:
         return LandedExport(cloud.default_container, path, "")
 
     return upload
-
-
-def await_end(clients: Clients, job: str) -> None:
-    deadline = time.monotonic() + JOB_SECONDS
-    while (found := find_job(clients, job)) is None or found.status not in ENDED_STATUSES:
-        assert time.monotonic() < deadline, f"{job} did not end"
-        time.sleep(0.2)
 
 
 def types(events: list[Event]) -> list[str]:
@@ -99,6 +90,8 @@ def test_another_system_hears_of_the_training_its_model_and_the_predictions(
     assert (promoted["data_set"], promoted["labels"]) == (data_set, 3)
     assert (promoted["model"], promoted["version"], promoted["job"]) == ("multilabel", "1", job)
     assert promoted["reason"] == "there was no champion"
+    assert promoted["decision"]["promote"] is True
+    assert promoted["decision"]["champion_before"] is None
     assert promoted["metrics"]["images"] == images["test"]
     assert all(isinstance(value, int | float) for value in promoted["metrics"].values())
     bundle = clients.blobs.get_container_client(promoted["container"]).list_blob_names(
@@ -114,10 +107,11 @@ def test_another_system_hears_of_the_training_its_model_and_the_predictions(
     (rejected,) = receiver.heard("text.jpg")
     assert rejected["type"] == "LabelLoop.ImageRejected"
     dispatch(clients, LedgerLater(clients.tables))
-    (path,) = clients.blobs.get_container_client("predictions").list_blob_names()
+    path, summary = clients.blobs.get_container_client("predictions").list_blob_names()
     (ready,) = receiver.heard(Path(path).stem)
     assert ready["type"] == "LabelLoop.PredictionsReady"
     assert (ready["data"]["files"], ready["data"]["model"]) == ({"csv": path}, "multilabel:1")
+    assert ready["data"]["summary_url"] == f"{clients.account_url.rstrip('/')}/predictions/{summary}"
 
 
 def test_a_training_that_fails_is_announced_with_what_failed(
@@ -187,7 +181,7 @@ def without(pictures: dict[str, list[str]], path: str) -> bytes:
 # The sending
 
 
-EVENT = PredictionsReady("b1", "m:1", "predictions", {"csv": "b1.csv"}, 1, 1, 0)
+EVENT = PredictionsReady("b1", "m:1", "predictions", {"csv": "b1.csv"}, 1, 1, 0, {}, "")
 
 
 @pytest.fixture

@@ -111,7 +111,7 @@ def _children(pid: int) -> list[int]:
     return [int(line) for line in listed.stdout.split()]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """The stack, with the process's environment pointing the unmodified SDKs at it, as App Service would."""
     stack = RunningStack(tmp_path_factory.mktemp("stack"))
@@ -125,17 +125,17 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
         stack.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def config(stack: RunningStack) -> StackConfig:
     return stack.config
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def credential(stack: RunningStack) -> DefaultAzureCredential:
     return DefaultAzureCredential()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def recorder(config: StackConfig) -> Iterator[Recorder]:
     """In the place of the Functions host: answers handshakes, records notifications, fails when told to."""
     recorder = Recorder(config.ports["functions"])
@@ -147,7 +147,7 @@ def recorder(config: StackConfig) -> Iterator[Recorder]:
         yield recorder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def ml(stack: RunningStack, credential: DefaultAzureCredential) -> MLClient:
     """A client of the workspace, which exists with a cluster of two nodes."""
     config = stack.config
@@ -181,19 +181,19 @@ def ml(stack: RunningStack, credential: DefaultAzureCredential) -> MLClient:
     return client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def blobs(stack: RunningStack, credential: DefaultAzureCredential) -> Iterator[BlobServiceClient]:
     """Blob storage through the proxy, signed in with the managed identity."""
     with BlobServiceClient(stack.config.storage_url("blob"), credential=credential) as client:
         yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def default_container(ml: MLClient, blobs: BlobServiceClient, config: StackConfig) -> ContainerClient:
     return blobs.get_container_client(config.default_container)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def letters(ml: MLClient, default_container: ContainerClient) -> str:
     """A data asset of five small text files: `letters:1`."""
     for letter in "abcde":
@@ -203,7 +203,7 @@ def letters(ml: MLClient, default_container: ContainerClient) -> str:
     return "azureml:letters:1"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def event_grid(stack: RunningStack, credential: DefaultAzureCredential) -> Iterator[EventGridManagementClient]:
     config = stack.config
     scopes = [f"{config.arm_url}/.default"]
@@ -213,13 +213,13 @@ def event_grid(stack: RunningStack, credential: DefaultAzureCredential) -> Itera
         yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def arm(config: StackConfig) -> Arm:
     """Azure Resource Manager without an SDK, for the owner of the subscription."""
     return Arm(config)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def management(stack: RunningStack) -> Iterator[MachineLearningServicesMgmtClient]:
     """The management SDK of Azure ML, for the owner of the subscription."""
     config = stack.config

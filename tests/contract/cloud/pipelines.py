@@ -112,7 +112,8 @@ def parallel(name: str, data: str, arguments: str = "", **options: Any) -> Any:
 
 def await_end(ml: MLClient, name: str, seconds: float = 60) -> Job:
     """The job, once it has ended."""
-    await_true(lambda: ml.jobs.get(name).status in TERMINAL, f"end of job {name}", seconds)
+    # At each look the SDK takes the pipeline apart, which costs more than some of these jobs.
+    await_true(lambda: ml.jobs.get(name).status in TERMINAL, f"end of job {name}", seconds, every=0.3)
     return ml.jobs.get(name)
 
 

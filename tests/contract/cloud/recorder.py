@@ -11,13 +11,13 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 
-def await_true(condition: Callable[[], object], what: str, seconds: float = 30) -> None:
-    """Wait until `condition` holds; fails, naming `what`, after `seconds`."""
+def await_true(condition: Callable[[], object], what: str, seconds: float = 30, every: float = 0.02) -> None:
+    """Wait until `condition` holds, looking `every` so many seconds; fails, naming `what`, after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError(f"no {what} within {seconds:g} s")
-        time.sleep(0.02)
+        time.sleep(every)
 
 
 class Recorder:

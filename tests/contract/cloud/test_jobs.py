@@ -308,6 +308,20 @@ def test_a_node_can_be_made_to_fail(stack: RunningStack, ml: MLClient, letters: 
         stack.admin("PUT", "/faults", json={"value": []})
 
 
+def test_a_node_can_be_made_to_work_on_nothing_until_its_job_is_canceled(
+    stack: RunningStack, ml: MLClient, letters: str, unique: Unique
+) -> None:
+    name = unique("idle")
+    stack.admin("PUT", "/faults", json={"value": [{"service": "compute", "path": name, "delay": 600, "exit_code": 0}]})
+    try:
+        ml.jobs.create_or_update(one_node(name, letters))
+        await_true(lambda: [run.status for run in children(ml, name).values()] == ["Running"], "running node")
+        ml.jobs.begin_cancel(name).result()
+        assert ml.jobs.get(name).status == "Canceled"
+    finally:
+        stack.admin("PUT", "/faults", json={"value": []})
+
+
 def test_node_types_that_are_not_run_here_are_refused_at_submission(ml: MLClient, letters: str, unique: Unique) -> None:
     job = command(
         name=unique("standalone"),

@@ -23,7 +23,7 @@ from azure.storage.blob import (
 )
 from azure.storage.queue import QueueServiceClient
 
-from local.config import StackConfig
+from local.config import HOST_AGENT, StackConfig
 from tests.contract.cloud.conftest import RunningStack
 
 BIG = 64 * 1024 * 1024
@@ -168,7 +168,7 @@ def test_queues_and_tables_pass(config: StackConfig) -> None:
         assert table.get_entity("p q", "r000")["n"] == -1
 
 
-def test_operations_are_counted_by_service_until_the_count_is_reset(
+def test_operations_are_counted_by_caller_and_service_until_the_count_is_reset(
     stack: RunningStack, config: StackConfig, shared_key: ContainerClient
 ) -> None:
     stack.admin("DELETE", "/counts")
@@ -181,7 +181,11 @@ def test_operations_are_counted_by_service_until_the_count_is_reset(
     assert counts["blob"] == {"GetBlob": 1, "PutBlob": 1}
     assert counts["table"] == {"CreateTable": 1, "InsertOrMergeEntity": 1}
     stack.admin("DELETE", "/counts")
-    assert stack.admin("GET", "/counts").json() == {"client": {}, "platform": {}}
+    url = f"http://127.0.0.1:{config.ports['blob_http']}/{config.account_name}/proxied/counted"
+    requests.get(url, headers={"User-Agent": HOST_AGENT}, timeout=10)
+    assert stack.admin("GET", "/counts").json() == {"client": {}, "host": {"blob": {"GetBlob": 1}}, "platform": {}}
+    stack.admin("DELETE", "/counts")
+    assert stack.admin("GET", "/counts").json() == {"client": {}, "host": {}, "platform": {}}
 
 
 def test_a_busy_account_can_be_played(stack: RunningStack, config: StackConfig, shared_key: ContainerClient) -> None:

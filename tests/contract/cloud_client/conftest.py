@@ -14,6 +14,7 @@ from azure.storage.blob import ContainerClient
 
 from shared.clients import Clients
 from tests.contract.local_stack import (
+    IDLE_NODES,
     Cloud,
     MakeClients,
     app_clients,
@@ -36,6 +37,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     with running_cloud(tmp_path_factory.mktemp("stack")) as cloud:
         yield cloud
+
+
+@pytest.fixture(scope="module")
+def idle_nodes(cloud: Cloud) -> Iterator[None]:
+    """For modules that look at jobs, not at what their nodes do."""
+    with cloud.faults(IDLE_NODES):
+        yield
 
 
 @pytest.fixture(scope="package")
@@ -62,14 +70,13 @@ def default_container(cloud: Cloud, clients: Clients) -> ContainerClient:
 
 @pytest.fixture
 def pictures(default_container: ContainerClient) -> dict[str, list[str]]:
-    """Six pictures of each colour in the default container: path → labels."""
-    paths = {}
-    for colour, rgb in COLOURS.items():
-        for number in range(6):
-            path = f"labelled/{colour}-{number}.jpg"
-            default_container.upload_blob(path, io.BytesIO(plain_jpeg(rgb)), overwrite=True)
-            paths[path] = [colour]
-    return paths
+    """Six pictures of each colour in the default container: path → labels. Those that are there are not sent again."""
+    labels = {f"labelled/{colour}-{number}.jpg": [colour] for colour in COLOURS for number in range(6)}
+    there = set(default_container.list_blob_names(name_starts_with="labelled/"))
+    for path, (colour,) in labels.items():
+        if path not in there:
+            default_container.upload_blob(path, io.BytesIO(plain_jpeg(COLOURS[colour])))
+    return labels
 
 
 def coco(labels_of: dict[str, list[str]], datastore: str = "workspaceblobstore") -> bytes:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import pytest
 from azure.storage.blob import ContainerClient
 
-from handlers import api
+from handlers.routes import models
 from shared.clients import Clients
 from shared.jobs import get_job
 from shared.models import list_versions, model_store
@@ -89,7 +89,7 @@ def test_a_better_model_takes_over_a_worse_one_does_not_and_either_can_be_promot
     assert job["studio_url"]
 
     use(clients, monkeypatch)
-    promote = user_function(api.promote_model)
+    promote = user_function(models.promote_model)
 
     def promoted(version: str) -> int:
         path = f"/api/models/{version}/promote"

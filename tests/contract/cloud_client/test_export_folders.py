@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 
 import pytest
-from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import ContainerClient
 
 from shared.clients import Clients
-from shared.cluster import ENDED_STATUSES
 from shared.jobs import list_jobs
 from shared.training import LandedExport, announce_export, train_on_export
 from shared.training.exports import find_export
@@ -18,6 +15,7 @@ from shared.training.starting import MAX_WAITS
 from tests.contract.cloud_client.conftest import coco
 from tests.contract.cloud_client.exporting import (
     QUEUE,
+    cancel_jobs,
     deliver,
     jsonl,
     landed,
@@ -27,6 +25,8 @@ from tests.contract.cloud_client.exporting import (
     use_own_queue,
 )
 from tests.contract.local_stack import MakeClients
+
+pytestmark = pytest.mark.usefixtures("idle_nodes")
 
 
 @pytest.fixture
@@ -43,10 +43,7 @@ def labels(default_container: ContainerClient) -> dict[str, list[str]]:
 def _nothing_goes_on_training(clients: Clients, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     use_own_queue(clients, monkeypatch)
     yield
-    for job in list_jobs(clients, kind="training"):
-        if job["status"] not in ENDED_STATUSES:
-            with contextlib.suppress(HttpResponseError):  # It may end by itself meanwhile.
-                clients.ml.jobs.begin_cancel(job["name"]).result()
+    cancel_jobs(clients)
 
 
 def halves(labels: dict[str, list[str]]) -> tuple[bytes, bytes]:
@@ -137,6 +134,29 @@ def test_a_file_that_changes_while_it_is_read_is_looked_at_again(
     assert train_on_export(clients, one).state == "landing"
     assert deliver(clients) == 1
     assert report_on(clients, f"{one.container}/{folder}")["state"] == "training"
+
+
+def test_too_many_files_beside_an_mltable_are_refused_in_a_report_and_images_do_not_count(
+    clients: Clients,
+    default_container: ContainerClient,
+    labels: dict[str, list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("shared.training.listing.MAX_FILES", 3)
+    folder = new_folder()
+    landed(default_container, f"{folder}part.jsonl", jsonl(labels))
+    for number in range(9):
+        default_container.upload_blob(f"{folder}images/{number}.JPG", b"")
+    table = landed(default_container, f"{folder}MLTable", b"paths:\n  - file: ./part.jsonl\n")
+    found = find_export(clients, table)
+    assert found is not None
+    assert sorted(found.files) == [f"{folder}MLTable", f"{folder}part.jsonl"]
+    for number in range(9):
+        default_container.upload_blob(f"{folder}more/{number}.json", b"")
+    outcome = train_on_export(clients, table)
+    assert (outcome.state, outcome.problems) == ("refused", ("has more than 3 files",))
+    told = report_on(clients, f"{table.container}/{folder}")
+    assert (told["state"], told["what_to_do"]) == ("refused", ["keep the label files in a folder of their own"])
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from azure.core.exceptions import HttpResponseError, ResourceExistsError
 from components.register_model.candidate import Measuring
 from components.register_model.gate import Gate
 from components.register_model.step import MAX_TRIES, REPORT_FILE, RegisterModel
-from handlers import api
+from handlers.routes import models, predict
 from shared.clients import Clients
 from shared.errors import LabelLoopError, NotFoundError
 from shared.inference import LABELS_FILE, MODEL_FILE
@@ -326,14 +326,14 @@ def test_versions_that_people_registered_themselves_do_no_harm(registry: Registr
 
 def test_the_api_tells_of_models(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     use(registry.clients, monkeypatch)
-    get_model: Callable[..., Any] = user_function(api.get_model)
+    get_model: Callable[..., Any] = user_function(models.get_model)
     missing = get_model(request("GET", "/api/models/champion", route={"version": "champion"}))
     assert missing.status_code == 404
     registry.run("train-a", GOOD)
-    listed = user_function(api.list_models)(request("GET", "/api/models"))
+    listed = user_function(models.list_models)(request("GET", "/api/models"))
     assert [each["version"] for each in body_of(listed)["models"]] == ["1"]
     told = get_model(request("GET", "/api/models/1", route={"version": "1"}))
     assert body_of(told)["card"]["labels"] == list(LABELS)
     assert get_model(request("GET", "/api/models/7", route={"version": "7"})).status_code == 404
-    predicted = user_function(api.predict)(request("POST", "/api/predict", body=plain_jpeg((0, 255, 0))))
+    predicted = user_function(predict.predict)(request("POST", "/api/predict", body=plain_jpeg((0, 255, 0))))
     assert body_of(predicted)["predictions"][0]["labels"] == ["green"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import io
 import itertools
 import time
@@ -11,16 +12,17 @@ from pathlib import Path
 
 import pytest
 from azure.ai.ml.entities import Model
-from azure.core.exceptions import HttpResponseError
 
-from shared import batches
-from shared.batches import dispatch, settle_job
+from shared.batches import StuckBatchesError, dispatch, progress, settle_job
+from shared.batches.dispatching import new_batch
 from shared.clients import Clients
 from shared.cluster import ENDED_STATUSES, find_job, submit_once
+from shared.errors import NotFoundError
 from shared.images import receive_image
-from shared.jobs import list_jobs
+from shared.jobs import cancel_job, list_jobs
 from shared.ledger import TABLE, Batch, Ledger
 from shared.pipelines import scoring_pipeline
+from shared.rescoring import request_rescoring
 from tests.contract.cloud_client.conftest import COLOURS, NODES_FAIL
 from tests.contract.local_stack import Cloud, MakeClients
 from tests.support import drop_image, plain_jpeg, promote_bundle
@@ -39,8 +41,10 @@ class App:
             clients.blobs.create_container(container)
         champion = promote_bundle(clients, folder)
         path = f"azureml://datastores/labelloop/paths/{champion.path}/"
-        clients.ml.models.create_or_update(Model(name=champion.name, version="1", type="custom_model", path=path))
-        dispatch(clients, self.ledger)
+        tags = {"job": champion.job}
+        clients.ml.models.create_or_update(
+            Model(name=champion.name, version="1", type="custom_model", path=path, tags=tags)
+        )
 
     def drop(self) -> None:
         """Upload an image of each colour and one that is none, and let them be received."""
@@ -69,7 +73,8 @@ class App:
 
     def rows(self) -> dict[str, dict[str, str]]:
         container = self.clients.blobs.get_container_client(self.clients.settings.predictions_container)
-        texts = [container.download_blob(name).readall().decode() for name in container.list_blob_names()]
+        paths = [name for name in container.list_blob_names() if name.endswith(".csv")]
+        texts = [container.download_blob(path).readall().decode() for path in paths]
         rows = [row for text in texts for row in csv.DictReader(io.StringIO(text, newline=""))]
         assert len({row["image"] for row in rows}) == len(rows)
         return {row["image"]: row for row in rows}
@@ -87,7 +92,7 @@ def new_app(make: MakeClients, provisioned: None, tmp_path: Path) -> Iterator[Ca
             "model_name": f"colours-{number}",
         }
         at_once = {"inline_max_images": 0, "batch_max_images": 4}
-        return App(make(**own, **at_once, **changes), tmp_path)
+        return App(make(**{**own, **at_once, **changes}), tmp_path)
 
     yield new
     clients = make()
@@ -120,7 +125,7 @@ def test_a_batch_is_scored_by_one_job_and_collected_when_it_has_ended(new_app: C
 def test_a_job_that_fails_is_told_in_the_rows_of_its_images(new_app: Callable[..., App], cloud: Cloud) -> None:
     app = new_app(max_attempts=1)
     app.drop()
-    claimed = batches._new_batch(app.clients, app.ledger)
+    claimed = new_batch(app.clients, app.ledger)
     assert claimed is not None
     with cloud.faults(NODES_FAIL):
         app.dispatch()
@@ -139,9 +144,9 @@ def test_killed_after_the_submission_a_dispatcher_leaves_a_batch_whose_job_is_no
 ) -> None:
     app = new_app(max_attempts=1)
     app.drop()
-    batch = batches._new_batch(app.clients, app.ledger)
+    batch = new_batch(app.clients, app.ledger)
     assert batch is not None
-    batch = batches._write_manifest(app.clients, app.ledger, batch)
+    batch = progress.make_manifest(app.clients, app.ledger, batch)
     with cloud.faults(NODES_FAIL):
         name = f"score-{batch.id}"
         submit_once(
@@ -158,9 +163,9 @@ def test_killed_after_the_submission_a_dispatcher_leaves_a_batch_whose_job_is_no
 def test_a_job_that_got_lost_is_submitted_anew(new_app: Callable[..., App], cloud: Cloud) -> None:
     app = new_app()
     app.drop()
-    batch = batches._new_batch(app.clients, app.ledger)
+    batch = new_batch(app.clients, app.ledger)
     assert batch is not None
-    batch = batches._write_manifest(app.clients, app.ledger, batch)
+    batch = progress.make_manifest(app.clients, app.ledger, batch)
     app.ledger.advance(batch, state="submitted", job="score-nobody")
     with cloud.faults(NODES_FAIL):
         app.dispatch()
@@ -170,17 +175,93 @@ def test_a_job_that_got_lost_is_submitted_anew(new_app: Callable[..., App], clou
         app.await_job(resumed)
 
 
+REFUSES = {"service": "arm", "operation": "PUT", "path": "*/jobs/score-*", "status": 400}
+
+
 def test_a_job_that_azure_ml_refuses_is_tried_again_at_the_next_tick(new_app: Callable[..., App], cloud: Cloud) -> None:
     app = new_app()
     app.drop()
-    refuses = {"service": "arm", "operation": "PUT", "path": "*/jobs/score-*", "status": 400}
-    with cloud.faults(refuses), pytest.RaisesGroup(HttpResponseError):
+    with cloud.faults(REFUSES):
         app.dispatch()
     assert app.batch().state == "claimed"
     batch = app.batch()
+    assert batch.error.startswith("HttpResponseError: ")
     with cloud.faults(NODES_FAIL):
         app.dispatch()
         resumed = app.ledger.batch(batch.id)
         assert resumed is not None
         assert resumed.state in {"submitted", "done"}
         app.await_job(resumed)
+
+
+def test_images_of_a_job_that_azure_ml_always_refuses_go_into_another_batch(
+    new_app: Callable[..., App], cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr(progress, "MAX_TRIES", 2)
+    app = new_app()
+    app.drop()
+    with cloud.faults(REFUSES):
+        app.dispatch()
+        refused = app.batch()
+        with pytest.raises(StuckBatchesError, match=refused.id):
+            app.dispatch()
+        app.dispatch()
+        batch = app.batch()
+    assert batch.id != refused.id
+    given_up = app.ledger.batch(refused.id)
+    assert given_up is not None
+    assert (given_up.state, given_up.retried, given_up.files) == ("done", 4, ())
+    assert {image.attempts for image in app.ledger.members(batch.id)} == {0}
+
+
+NODES_ARE_BUSY = {**NODES_FAIL, "delay": 3600}
+
+
+def test_a_job_that_takes_too_long_is_canceled_and_its_images_have_another_attempt(
+    new_app: Callable[..., App], cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = new_app(batch_timeout_minutes=1, max_attempts=2)
+    app.drop()
+    with cloud.faults(NODES_ARE_BUSY):
+        app.dispatch()
+        batch = app.batch()
+        app.dispatch()
+        assert app.batch().state == "submitted", "its time is not over"
+        early = (dt.datetime.fromisoformat(batch.submitted) - dt.timedelta(minutes=2)).isoformat()
+        app.ledger.advance(app.batch(), submitted=early)
+        app.dispatch()
+        app.await_job(batch)
+    settle_job(app.clients, app.ledger, batch.job)
+    done = app.ledger.batch(batch.id)
+    assert done is not None
+    assert (done.state, done.retried, done.errors) == ("done", 3, 1)
+    assert {row["image"] for row in app.rows().values()} == {"text.jpg"}
+
+
+def test_a_job_that_can_not_even_be_canceled_does_not_keep_its_images(
+    new_app: Callable[..., App], cloud: Cloud
+) -> None:
+    app = new_app(batch_timeout_minutes=1, max_attempts=1)
+    app.drop()
+    with cloud.faults(NODES_ARE_BUSY):
+        app.dispatch()
+        batch = app.batch()
+        late = dt.timedelta(minutes=2, seconds=progress.CANCEL_SECONDS)
+        early = (dt.datetime.fromisoformat(batch.submitted) - late).isoformat()
+        app.ledger.advance(app.batch(), submitted=early)
+        app.dispatch()
+        assert app.ledger.open_batches() == []
+        assert "did not end within BATCH_TIMEOUT_MINUTES (1)" in app.rows()["red.jpg"]["error"]
+        cancel_job(app.clients, batch.job)
+        app.await_job(batch)
+
+
+def test_images_are_scored_again_with_a_named_version(new_app: Callable[..., App]) -> None:
+    app = new_app(inline_max_images=100)
+    app.drop()
+    app.dispatch()
+    with pytest.raises(NotFoundError, match="has no version 7"):
+        request_rescoring(app.clients, app.ledger, "", "7")
+    asked = request_rescoring(app.clients, app.ledger, "", "1")
+    assert asked["model"] == f"{app.clients.settings.model_name}:1"

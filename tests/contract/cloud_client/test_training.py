@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import time
@@ -13,22 +12,24 @@ import pytest
 from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import ContainerClient
 
-from handlers import api
 from handlers.label_exports import label_export_train
+from handlers.routes import jobs
 from shared.clients import Clients
 from shared.cluster import ENDED_STATUSES, find_job
 from shared.datasets import export_id, get_export
-from shared.errors import NotFoundError
+from shared.errors import InvalidRequestError, NotFoundError
 from shared.jobs import get_job, list_jobs
 from shared.training import LandedExport, settle_training, train_on_export
 from tests.contract.cloud_client.conftest import NODES_FAIL, coco
-from tests.contract.cloud_client.exporting import upload_pictures
+from tests.contract.cloud_client.exporting import cancel_jobs, upload_pictures
 from tests.contract.local_stack import Cloud, MakeClients
 from tests.unit.handlers.conftest import use
 from tests.unit.handlers.support import body_of, message, request, user_function
 
 JOB_SECONDS = 60
 _numbers = itertools.count(1)
+
+pytestmark = pytest.mark.usefixtures("idle_nodes")
 
 
 @pytest.fixture
@@ -45,10 +46,7 @@ def pictures(default_container: ContainerClient) -> dict[str, list[str]]:
 def _nothing_goes_on_training(clients: Clients) -> Iterator[None]:
     """A training would work for half a minute; that it succeeds is the end-to-end tests' matter."""
     yield
-    for job in list_jobs(clients, kind="training"):
-        if job["status"] not in ENDED_STATUSES:
-            with contextlib.suppress(HttpResponseError):  # It may end by itself meanwhile.
-                clients.ml.jobs.begin_cancel(job["name"]).result()
+    cancel_jobs(clients)
 
 
 @pytest.fixture
@@ -115,9 +113,10 @@ def test_images_that_do_not_exist_are_left_out_and_the_report_names_them(
 ) -> None:
     landed = export(coco({**pictures, "labelled/not there.jpg": ["red"]}))
     assert train_on_export(clients, landed).problems == ()
-    (warning,) = report(clients, landed)["warnings"]
-    assert warning.startswith("1 images are left out, since they do not exist: ")
-    assert warning.endswith("/labelled/not there.jpg")
+    missing, *others = report(clients, landed)["warnings"]
+    assert missing.startswith("1 images are left out, since they do not exist: ")
+    assert missing.endswith("/labelled/not there.jpg")
+    assert ["AutoML's own" in each or "are enlarged" in each for each in others] == [True, True], "it is a small set"
 
 
 def test_the_same_content_again_is_the_same_job_even_under_another_name(
@@ -178,6 +177,23 @@ def test_a_bad_export_starts_nothing_and_leaves_a_report_with_the_reasons(
     assert written["state"] == "refused"
     assert written["problems"] == list(outcome.problems)
     assert {each["name"] for each in list_jobs(clients)} == before
+
+
+def test_settings_that_can_not_succeed_start_nothing_and_the_report_says_what_to_set(
+    make: MakeClients, clients: Clients, export: Callable[[bytes], LandedExport], pictures: dict[str, list[str]]
+) -> None:
+    del pictures["differing/green-0.jpg"]
+    landed = export(coco(pictures))
+    settings = {"min_images_per_label": 3, "export_quiet_seconds": 0}
+    outcome = train_on_export(make(**settings, training_batch_size=1000), landed)
+    assert (outcome.state, outcome.job) == ("refused", "")
+    written = report(clients, landed)
+    assert "vitb16r224 with 1000 images at once (TRAINING_BATCH_SIZE) needs about" in written["problems"][0]
+    assert written["what_to_do"] == ["set TRAINING_BATCH_SIZE to 48, or COMPUTE_SIZE to a size with more memory"]
+    assert sum(written["images"].values()) == 23
+    other = train_on_export(make(**settings, training_batch_size=4), landed)
+    assert other.created, "other settings are another decision about the same files"
+    assert clients.ml.jobs.get(other.job).jobs["train"].training_parameters.training_batch_size == 4
 
 
 def test_an_export_that_can_not_be_trained_on_now_is_reported_as_failed_and_can_be_tried_again(
@@ -243,6 +259,9 @@ def test_jobs_are_told_newest_first_by_kind_and_no_more_than_asked_for(
     names = [each["name"] for each in list_jobs(clients, kind="training")]
     assert names.index(newer) < names.index(older)
     assert len(list_jobs(clients, kind="training", limit=1)) == 1
+    assert [each["name"] for each in list_jobs(clients, kind="training", after=names[0])] == names[1:]
+    with pytest.raises(InvalidRequestError, match="gone"):
+        list_jobs(clients, after="never")
     assert all(each["kind"] == "scoring" for each in list_jobs(clients, kind="scoring"))
 
 
@@ -261,9 +280,9 @@ def test_the_api_and_the_queue_do_the_same(
     landed = export(coco(pictures))
     user_function(label_export_train)(message(landed.to_message()))
     job = report(clients, landed)["job"]
-    listed = user_function(api.list_jobs)(request("GET", "/api/jobs", params={"kind": "training"}))
+    listed = user_function(jobs.list_jobs)(request("GET", "/api/jobs", params={"kind": "training"}))
     assert job in {each["name"] for each in body_of(listed)["jobs"]}
-    told = user_function(api.get_job)(request("GET", f"/api/jobs/{job}", route={"name": job}))
+    told = user_function(jobs.get_job)(request("GET", f"/api/jobs/{job}", route={"name": job}))
     assert body_of(told)["name"] == job
-    missing = user_function(api.get_job)(request("GET", "/api/jobs/x", route={"name": "x"}))
+    missing = user_function(jobs.get_job)(request("GET", "/api/jobs/x", route={"name": "x"}))
     assert missing.status_code == 404

@@ -5,14 +5,12 @@ All events are lost here, so that every end is found by the timer.
 
 from __future__ import annotations
 
-import contextlib
 import pydoc
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import ContainerClient
 
 from shared.clients import Clients
@@ -20,11 +18,22 @@ from shared.cluster import ENDED_STATUSES, find_job, status_of
 from shared.jobs import list_jobs
 from shared.training import LandedExport, look_after_trainings, train_on_export
 from shared.training.line import read_line, write_line
+from shared.training.reports import note_request
 from tests.contract.cloud_client.conftest import coco
-from tests.contract.cloud_client.exporting import await_end, deliver, landed, report_on, upload_pictures, use_own_queue
+from tests.contract.cloud_client.exporting import (
+    await_end,
+    cancel_jobs,
+    deliver,
+    landed,
+    report_on,
+    upload_pictures,
+    use_own_queue,
+)
 from tests.contract.local_stack import MakeClients
 
 BASE = {"min_images_per_label": 3, "export_quiet_seconds": 0, "experiment_name": "line"}
+
+pytestmark = pytest.mark.usefixtures("idle_nodes")
 
 
 @pytest.fixture
@@ -42,10 +51,7 @@ def _an_empty_line(clients: Clients, monkeypatch: pytest.MonkeyPatch) -> Iterato
     use_own_queue(clients, monkeypatch)
 
     def cancel_all() -> None:
-        for job in list_jobs(clients, kind="training"):
-            if job["status"] not in ENDED_STATUSES:
-                with contextlib.suppress(HttpResponseError):  # It may end by itself meanwhile.
-                    clients.ml.jobs.begin_cancel(job["name"]).result()
+        cancel_jobs(clients)
         write_line(clients, read_line(clients), running=None, waiting=None, last=None, unsettled=())
 
     cancel_all()
@@ -139,6 +145,28 @@ def test_the_same_export_twice_is_one_job_even_while_it_trains(clients: Clients,
     assert read_line(clients).waiting is None
 
 
+def test_the_end_of_a_training_is_told_in_the_reports_of_all_exports_that_share_it(
+    clients: Clients, export: Export
+) -> None:
+    first, second = export("first", 4), export("second", 4)
+    job = train_on_export(clients, first).job
+    assert (train_on_export(clients, second).job, state(clients, second)) == (job, ("training", job))
+    clients.ml.jobs.begin_cancel(job).result()
+    assert await_end(clients, job) == "Canceled"
+    note_request(clients, f"{second.container}/{second.path}")
+    look_after_trainings(clients)
+    assert state(clients, first) == ("training canceled", job)
+    assert state(clients, second) == ("queued", job), "it will be told when it is looked at"
+    third = export("third", 4)
+    again = train_on_export(clients, third).job
+    assert train_on_export(clients, second).job == again == f"{job}-2"
+    clients.ml.jobs.begin_cancel(again).result()
+    await_end(clients, again)
+    look_after_trainings(clients)
+    assert state(clients, second) == state(clients, third) == ("training canceled", again)
+    assert state(clients, first) == ("training canceled", job), "what shared the first attempt keeps it"
+
+
 def test_labels_of_very_different_frequency_are_weighted_in_the_loss(
     clients: Clients, default_container: ContainerClient
 ) -> None:
@@ -157,13 +185,21 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize(
-    "step", ["write_line", "save_labelling", "datasets.register_data_asset", "submit_once", "write_report"]
+    "step",
+    [
+        "starting.write_line",
+        "starting.save_labelling",
+        "submission.datasets.register_data_asset",
+        "submission.submit_once",
+        "starting.note_sharing",
+        "starting.write_report",
+    ],
 )
 def test_a_worker_that_is_killed_between_two_steps_leaves_one_training(
     clients: Clients, export: Export, monkeypatch: pytest.MonkeyPatch, step: str, moment: str
 ) -> None:
     one = export(f"{step}-{moment}", 3)
-    target = f"shared.training.starting.{step}"
+    target = f"shared.training.{step}"
     before = {job["name"] for job in list_jobs(clients, kind="training", limit=200)}
     with monkeypatch.context() as patch:
         real: Any = pydoc.locate(target)

@@ -58,7 +58,7 @@ class Account:
         }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def account(azurite: Callable[[], str]) -> Account:
     """The account of the host that most tests share."""
     account = Account(azurite())
@@ -68,7 +68,7 @@ def account(azurite: Callable[[], str]) -> Account:
     return account
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def host(account: Account, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHost]:
     """The sample app `everything`, running."""
     running = RunningHost(

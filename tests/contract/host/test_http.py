@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from local.functions_host.keys import load_or_create_keys
 from tests.contract.host.support import RunningHost
 
 
@@ -35,6 +36,29 @@ def test_a_key_opens_what_its_level_allows(host: RunningHost, path: str, key: st
     assert host.request("GET", f"/api/{path}?code={value}").status_code == status
 
 
+def test_a_key_of_a_function_opens_that_one_alone_and_outlives_the_host(host: RunningHost) -> None:
+    admin = {"x-functions-key": host.keys["master"]}
+    path = "/admin/functions/with_key/keys"
+    assert host.request("PUT", f"{path}/score", json={"name": "score", "value": "s1"}).status_code == 401
+    made = host.request("PUT", f"{path}/score", json={"name": "score", "value": "s1"}, headers=admin)
+    assert (made.status_code, made.json()) == (201, {"name": "score", "value": "s1"})
+    assert host.request("PUT", f"{path}/score", json={"value": "s2"}, headers=admin).status_code == 200
+    assert host.request("GET", path, headers=admin).json() == {"keys": [{"name": "score", "value": "s2"}]}
+    for target, key, status in [("with-key", "s2", 200), ("with-key", "s1", 401), ("with-master", "s2", 401)]:
+        assert host.request("GET", f"/api/{target}", headers={"x-functions-key": key}).status_code == status
+    kept = json.loads((host.folder / "keys.json").read_text())
+    assert kept["functions"] == {"with_key": {"score": "s2"}}
+    assert load_or_create_keys(host.folder / "keys.json").allows("function", "s2", "with_key")
+
+
+def test_keys_of_what_is_no_function_are_not_found(host: RunningHost) -> None:
+    admin = {"x-functions-key": host.keys["master"]}
+    assert host.request("PUT", "/admin/functions/nothing/keys/score", json={}, headers=admin).status_code == 404
+    assert host.request("DELETE", "/admin/functions/with_key/keys/score", headers=admin).status_code == 404
+    wrong = host.request("PUT", "/admin/functions/with_key/keys/score", data=b"[]", headers=admin)
+    assert wrong.status_code == 400
+
+
 def test_without_a_key_the_answer_is_empty(host: RunningHost) -> None:
     response = host.request("GET", "/api/with-key")
     assert (response.status_code, response.content) == (401, b"")
@@ -42,7 +66,7 @@ def test_without_a_key_the_answer_is_empty(host: RunningHost) -> None:
 
 def test_the_keys_are_for_their_owner_only(host: RunningHost) -> None:
     assert stat.S_IMODE((host.folder / "keys.json").stat().st_mode) == 0o600
-    assert set(host.keys) == {"master", "function", "system"}
+    assert set(host.keys) == {"master", "function", "system", "functions"}
     assert set(host.keys["system"]) == {"blobs_extension", "eventgrid_extension"}
 
 

@@ -10,7 +10,8 @@ import pytest
 from azure.ai.ml.entities import AzureBlobDatastore
 from azure.mgmt.eventgrid.models import SystemTopic
 
-from handlers.provision import provision_delete, provision_poisoned, provision_start
+from handlers.provision import provision_poisoned
+from handlers.routes.provisioning import provision_delete, provision_start
 from shared.clients import Clients
 from shared.errors import ConflictError, ForbiddenError
 from shared.provisioning import Work, carry_out, note_request, plan_report, provisioning_report, request_deletion

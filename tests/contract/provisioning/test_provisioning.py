@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from azure.mgmt.eventgrid.models import SystemTopic
 
-from handlers.provision import provision_start, provision_status, provision_work
+from handlers.provision import provision_work
+from handlers.routes.provisioning import provision_start, provision_status
 from shared.clients import Clients
 from shared.provisioning import plan_report, provisioning_report
 from shared.provisioning.state import change_state
@@ -24,6 +25,8 @@ RESOURCES = [
     "queue:label-exports",
     "queue:job-events",
     "queue:announcements",
+    "queue:rescore",
+    "queue:found-images",
     "container:images",
     "container:predictions",
     "container:dead-letters",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from azure.storage.blob import BlobClient
 
 from shared import results
 from shared.batches import dispatch
@@ -15,6 +16,7 @@ from shared.clients import Clients
 from shared.events import PredictionsReady, announce
 from shared.images import Rejection, receive_image, reject_image
 from shared.ledger import Ledger
+from tests.conftest import ACCOUNT_KEY
 from tests.contract.storage.test_batches import App, LedgerLater, break_lease
 from tests.contract.storage.unreliable import ProcessKilled, UnreliableClients, Writes
 from tests.support import closed_later, drop_image, make_settings, plain_jpeg, promote_bundle
@@ -158,7 +160,9 @@ def test_the_files_of_a_batch_are_announced_by_format_with_their_counts(app: App
     (csv_path,), (jsonl_path,) = app.files(".csv"), app.files(".jsonl")
     batch = Path(csv_path).stem
     assert (event["type"], event["subject"]) == ("LabelLoop.PredictionsReady", batch)
-    assert event["data"] == {
+    data = dict(event["data"])
+    urls = [*data.pop("urls").values(), data.pop("summary_url")]
+    assert data == {
         "batch": batch,
         "model": "multilabel:1",
         "container": "predictions",
@@ -167,6 +171,9 @@ def test_the_files_of_a_batch_are_announced_by_format_with_their_counts(app: App
         "predicted": 2,
         "errors": 1,
     }
+    for url, path in zip(urls, (csv_path, jsonl_path, f"{csv_path[:-4]}_batch.json"), strict=True):
+        with BlobClient.from_blob_url(url, credential=ACCOUNT_KEY) as blob:
+            assert blob.get_blob_properties().name == path
     app.dispatch()
     assert announced(app.clients) == []
 
@@ -189,7 +196,7 @@ def test_killed_before_its_announcement_a_batch_is_announced_by_the_next_dispatc
     break_lease(app.clients)
     app.dispatch()
     (event,) = announced(app.clients)
-    assert set(event["data"]["files"].values()) == set(app.files(""))
+    assert set(event["data"]["files"].values()) == {*app.files(".csv"), *app.files(".jsonl")}
     assert app.ledger.open_batches() == []
 
 
@@ -208,7 +215,7 @@ def test_killed_after_its_announcement_a_batch_is_announced_again_with_the_same_
 # The queue
 
 
-EVENT = PredictionsReady("b1", "m:1", "predictions", {"csv": "b1.csv"}, 1, 1, 0)
+EVENT = PredictionsReady("b1", "m:1", "predictions", {"csv": "b1.csv"}, 1, 1, 0, {}, "")
 
 
 def test_without_a_topic_nothing_is_announced(storage: str, tmp_path: Path) -> None:

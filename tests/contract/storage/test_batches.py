@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime as dt
 import io
 import itertools
 import json
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from azure.core.exceptions import ResourceNotFoundError, ServiceResponseError
+from azure.core.exceptions import ServiceResponseError
 from azure.storage.blob import BlobLeaseClient
 
-import shared.ledger
-from shared import batches, results
-from shared.batches import dispatch, settle_job
+import shared.ledger.images
+import shared.ledger.rows
+from shared import manifests, results
+from shared.batches import LEASE_PATH, StuckBatchesError, dispatch, progress, settle_job
+from shared.batches.dispatching import new_batch
 from shared.clients import Clients
 from shared.images import Rejection, receive_image, reject_image
-from shared.ledger import Batch, Ledger, WaitingImages, path_hash
+from shared.ledger import Batch, Ledger, WaitingImages
 from shared.models import ClassifierCache, ModelStore
 from shared.predictions import read_csv
 from shared.scoring import part_path
@@ -58,8 +60,6 @@ class App:
         self.clients = make_clients(storage, **{**FORMATS, **settings})
         prepare_storage(self.clients)
         self.ledger = LedgerLater(self.clients.tables)
-        # The first dispatch of all only makes the lease's blob.
-        self.dispatch()
 
     def drop(self, path: str, content: bytes = plain_jpeg()) -> None:
         """Upload an image and let it be received."""
@@ -90,9 +90,9 @@ class App:
 
     def new_batch(self) -> Batch:
         """What waits, claimed for a batch, with its manifest written."""
-        batch = batches._new_batch(self.clients, self.ledger)
+        batch = new_batch(self.clients, self.ledger)
         assert batch is not None
-        return batches._write_manifest(self.clients, self.ledger, batch)
+        return progress.make_manifest(self.clients, self.ledger, batch)
 
 
 @pytest.fixture
@@ -103,19 +103,10 @@ def app(storage: str, tmp_path: Path) -> App:
     return app
 
 
-TWO_SHARDS = "07"
-
-
 @pytest.fixture
 def two_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A ledger that looks at two partitions alone, for tests that dispatch dozens of times."""
-    monkeypatch.setattr(shared.ledger, "SHARDS", TWO_SHARDS)
-
-
-def paths_in_two_shards(count: int) -> list[str]:
-    """Names whose ledger rows share two partitions, so that claiming and settling them takes few writes."""
-    names = (f"{number}.jpg" for number in itertools.count())
-    return list(itertools.islice((name for name in names if path_hash("images", name)[0] in TWO_SHARDS), count))
+    """A ledger of two partitions, for tests that dispatch dozens of times."""
+    monkeypatch.setattr(shared.ledger.rows, "SHARDS", "01")
 
 
 # What comes out
@@ -178,7 +169,7 @@ def test_a_rejected_image_has_a_row_with_its_reason_and_no_prediction(app: App) 
 @pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two images fill a shard."""
-    monkeypatch.setattr(batches, "MIN_SHARD_IMAGES", 2)
+    monkeypatch.setattr(manifests, "MIN_SHARD_IMAGES", 2)
 
 
 def test_more_images_than_one_shard_holds_are_all_scored(app: App, small_shards: None) -> None:
@@ -259,7 +250,7 @@ def test_an_image_that_is_deleted_before_it_is_scored_has_a_row_that_says_so(app
 @pytest.fixture
 def retries_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """What goes into a later batch need not wait for it."""
-    monkeypatch.setattr(shared.ledger, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(shared.ledger.images, "RETRY_SECONDS", 0.0)
 
 
 def test_an_image_without_result_waits_a_while_for_its_next_batch(app: App) -> None:
@@ -300,7 +291,7 @@ def test_what_one_shard_lacks_does_not_hold_up_the_others(app: App, small_shards
     for number in range(3):
         app.drop(f"{number}.jpg")
     batch = app.new_batch()
-    batches._score_inline(app.clients, batch)
+    progress.score_inline(app.clients, batch)
     app.clients.blobs.get_blob_client("labelloop", part_path(batch.folder, 1)).delete_blob()
     results.collect(app.clients, app.ledger, batch, job_error="")
     assert len(app.rows()) == 2
@@ -322,31 +313,23 @@ STEPS = 12
 """So many writes a dispatch has at least; fewer would mean that the tests below look at nothing."""
 
 
-@pytest.fixture(scope="module")
-def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("bundle")
-
-
-def break_lease(clients: Clients) -> None:
+def break_lease(clients: Clients, path: str = LEASE_PATH) -> None:
     """As time does to the lease of a dead dispatcher."""
-    blob = clients.blobs.get_blob_client(clients.settings.work_container, batches.LEASE_PATH)
+    blob = clients.blobs.get_blob_client(clients.settings.work_container, path)
     if blob.exists() and blob.get_blob_properties().lease.state == "leased":
         BlobLeaseClient(blob).break_lease(0)
 
 
-def accounts_with_three_images(new_account: Any, folder: Path) -> Iterator[tuple[App, set[str]]]:
-    """Fresh apps, each with two images and a rejected one waiting."""
-    paths = paths_in_two_shards(3)
-    while True:
-        app = App(new_account())
-        promote_bundle(app.clients, folder)
-        app.drop(paths[0], plain_jpeg(COLOURS["red"]))
-        app.drop(paths[1], plain_jpeg(COLOURS["green"]))
-        app.drop(paths[2], b"text")
-        yield app, set(paths)
+def drop_three(app: App, folder: str) -> set[str]:
+    """Let two images and one that is none wait; returns their paths."""
+    contents = {"0.jpg": plain_jpeg(COLOURS["red"]), "1.jpg": plain_jpeg(COLOURS["green"]), "2.jpg": b"text"}
+    for name, content in contents.items():
+        app.drop(f"{folder}/{name}", content)
+    return {f"{folder}/{name}" for name in contents}
 
 
 def assert_all_done(app: App, images: set[str], when: str) -> None:
+    """Each image has one row, and nothing is left to do. The files are deleted, for the next round."""
     rows = app.rows()
     assert set(rows) == images, when
     assert sorted(row["labels"] for row in rows.values()) == ["", "green", "red"], when
@@ -356,14 +339,19 @@ def assert_all_done(app: App, images: set[str], when: str) -> None:
     assert app.ledger.open_batches() == [], when
     for path in images:
         assert app.states(path)[0] in {"scored", "rejected"}, when
+    delete_files(app)
+
+
+def delete_files(app: App) -> None:
+    container = app.clients.blobs.get_container_client(app.settings.predictions_container)
+    container.delete_blobs(*container.list_blob_names())
 
 
 def test_killed_before_any_of_its_writes_a_dispatcher_leaves_what_the_next_one_finishes(
-    azurite: Any, bundle_folder: Path, two_shards: None
+    two_shards: None, app: App
 ) -> None:
-    fresh = accounts_with_three_images(azurite, bundle_folder)
     for number in itertools.count(1):
-        app, images = next(fresh)
+        images = drop_three(app, f"{number}")
         writes = KilledAt(number)
         doomed = closed_later(UnreliableClients(app.settings, app.storage, writes))
         try:
@@ -378,11 +366,10 @@ def test_killed_before_any_of_its_writes_a_dispatcher_leaves_what_the_next_one_f
 
 
 def test_when_the_answer_to_any_of_its_writes_is_lost_a_dispatcher_or_the_next_one_finishes(
-    azurite: Any, bundle_folder: Path, two_shards: None
+    two_shards: None, app: App
 ) -> None:
-    fresh = accounts_with_three_images(azurite, bundle_folder)
     for number in itertools.count(1):
-        app, images = next(fresh)
+        images = drop_three(app, f"{number}")
         writes = AnswerLostAt(number)
         robbed = closed_later(UnreliableClients(app.settings, app.storage, writes))
         # What the SDK does not send again, since it may have been done, ends the dispatch; the host logs it.
@@ -417,7 +404,6 @@ def in_parallel(*work: Any) -> None:
 
 
 def test_two_dispatchers_at_once_score_every_image_once(app: App) -> None:
-    app.dispatch()
     for number in range(12):
         app.drop(f"{number}.jpg")
     other = make_clients(app.storage, **FORMATS)
@@ -437,9 +423,9 @@ def test_claiming_and_scoring_are_safe_even_without_the_lease(storage: str, tmp_
         clients = make_clients(storage, **FORMATS, batch_max_images=5)
         ledger = LedgerLater(clients.tables)
         for batch in ledger.open_batches():
-            batches._bring_forward(clients, ledger, batch)
-        while (new := batches._new_batch(clients, ledger)) is not None:
-            batches._bring_forward(clients, ledger, new)
+            progress.resume(clients, ledger, batch)
+        while (new := new_batch(clients, ledger)) is not None:
+            progress.start(clients, ledger, new)
 
     in_parallel(dispatch_without_lease, dispatch_without_lease, dispatch_without_lease)
     app.dispatch()
@@ -451,7 +437,7 @@ def test_claiming_and_scoring_are_safe_even_without_the_lease(storage: str, tmp_
 def test_while_another_dispatcher_holds_the_lease_nothing_is_done(app: App) -> None:
     app.dispatch()
     app.drop("a.jpg")
-    blob = app.clients.blobs.get_blob_client("labelloop", batches.LEASE_PATH)
+    blob = app.clients.blobs.get_blob_client("labelloop", LEASE_PATH)
     lease = blob.acquire_lease(60)
     app.dispatch()
     assert app.waiting() == {"a.jpg": 0}
@@ -469,14 +455,13 @@ class OvertakenAtFirst(Writes):
 
     def write(self, request: Any, send: Any) -> Any:
         if self.count == 2:
-            blob = self._other.blobs.get_blob_client(self._other.settings.work_container, batches.LEASE_PATH)
+            blob = self._other.blobs.get_blob_client(self._other.settings.work_container, LEASE_PATH)
             blob.upload_blob(b"", overwrite=False)
             blob.acquire_lease(60)
         return send()
 
 
 def test_of_two_dispatchers_that_are_the_first_ever_one_steps_back(app: App) -> None:
-    app.clients.blobs.get_blob_client("labelloop", batches.LEASE_PATH).delete_blob()
     app.drop("a.jpg")
     clients = closed_later(UnreliableClients(app.settings, app.storage, OvertakenAtFirst(app.clients)))
     dispatch(clients, LedgerLater(clients.tables))
@@ -493,7 +478,7 @@ class LeaseTakenAtRenewal(Writes):
     def write(self, request: Any, send: Any) -> Any:
         if request.headers.get("x-ms-lease-action") == "renew":
             break_lease(self._other)
-            self._other.blobs.get_blob_client("labelloop", batches.LEASE_PATH).acquire_lease(60)
+            self._other.blobs.get_blob_client("labelloop", LEASE_PATH).acquire_lease(60)
         return send()
 
 
@@ -517,49 +502,143 @@ def test_before_provisioning_there_is_nothing_to_dispatch(storage: str) -> None:
     dispatch(clients, LedgerLater(clients.tables))
 
 
-def test_an_image_claimed_after_the_manifest_was_written_waits_again(app: App) -> None:
+def open_for_claims(app: App) -> Batch:
+    """A batch that nothing was claimed for yet."""
+    champion = ModelStore(app.clients.blobs, "labelloop", "multilabel").champion()
+    assert champion is not None
+    return app.ledger.open_batch(
+        Batch("b1", "claiming", "inline", "", "multilabel", "1", champion.path, "2026-11-24T00:00:00+00:00")
+    )
+
+
+def test_an_image_whose_claim_comes_after_the_manifest_was_written_goes_into_another_batch(app: App) -> None:
     app.drop("a.jpg")
-    batch = app.new_batch()
     app.drop("late.jpg")
-    app.ledger.claim(batch.id, app.ledger.waiting(10).images)
+    waiting = app.ledger.waiting(10).images
+    batch = open_for_claims(app)
+    app.ledger.claim(batch.id, waiting[:1])
+    progress.make_manifest(app.clients, app.ledger, batch)
+    app.ledger.claim(batch.id, waiting)
+    assert app.waiting() == {"late.jpg": 0}
     app.dispatch()
     assert set(app.rows()) == {"a.jpg", "late.jpg"}
     assert len(app.files(".csv")) == 2
 
 
-def test_a_dispatcher_that_stalled_before_its_claim_gives_back_what_it_claims_too_late(app: App) -> None:
+def test_a_dispatcher_that_stalled_before_its_claim_and_dies_after_it_loses_nothing(app: App) -> None:
     app.drop("a.jpg")
     waiting = app.ledger.waiting(10)
-    champion = ModelStore(app.clients.blobs, "labelloop", "multilabel").champion()
-    assert champion is not None
-    stalled = app.ledger.open_batch(
-        Batch("b1", "claiming", "inline", "", "multilabel", "1", champion.path, "2026-11-24T00:00:00+00:00")
-    )
+    stalled = open_for_claims(app)
     # Another dispatcher finds the batch without images and closes it; only then does the first one go on.
     (seen,) = app.ledger.open_batches()
-    batches._bring_forward(app.clients, app.ledger, seen)
+    progress.resume(app.clients, app.ledger, seen)
+    assert app.ledger.open_batches() == []
     app.ledger.claim(stalled.id, waiting.images)
-    batches._bring_forward(app.clients, app.ledger, stalled)
     assert app.waiting() == {"a.jpg": 0}
     app.dispatch()
     assert set(app.rows()) == {"a.jpg"}
 
 
-def test_a_batch_that_can_not_be_brought_forward_does_not_hold_up_the_others(
-    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+# Batches that get stuck
+
+
+def delete_bundle(app: App, path: str) -> None:
+    container = app.clients.blobs.get_container_client("labelloop")
+    for name in list(container.list_blob_names(name_starts_with=f"{path}/")):
+        container.delete_blob(name)
+
+
+@pytest.fixture
+def fresh_classifiers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No model is in memory."""
+    monkeypatch.setattr(progress, "classifiers", ClassifierCache())
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches that failed often are tried again at once."""
+    monkeypatch.setattr(progress, "PAUSE_SECONDS", 0)
+
+
+def test_a_batch_whose_model_was_deleted_holds_up_no_other_and_its_images_go_to_the_next_model(
+    app: App, tmp_path: Path, fresh_classifiers: None, no_pauses: None, retries_at_once: None
 ) -> None:
-    monkeypatch.setattr(batches, "classifiers", ClassifierCache())
     app.drop("stuck.jpg")
     stuck = app.new_batch()
-    for name in app.clients.blobs.get_container_client("labelloop").list_blob_names(
-        name_starts_with=f"{stuck.model_path}/"
-    ):
-        app.clients.blobs.get_blob_client("labelloop", name).delete_blob()
+    delete_bundle(app, stuck.model_path)
     promote_bundle(app.clients, tmp_path, version="2")
     app.drop("fine.jpg")
-    with pytest.RaisesGroup(ResourceNotFoundError, match="1 batches could not be brought forward"):
-        app.dispatch()
+    app.dispatch()
     assert set(app.rows()) == {"fine.jpg"}
+    (failed,) = app.ledger.open_batches()
+    assert (failed.id, failed.tries) == (stuck.id, 2)
+    assert "BlobNotFound" in failed.error
+    for _ in range(progress.MAX_TRIES - 2):
+        with pytest.raises(StuckBatchesError, match=f"could not be brought forward: {stuck.id}: ResourceNotFoundError"):
+            app.dispatch()
+    app.dispatch()
+    assert app.rows()["stuck.jpg"]["model"] == "multilabel:2"
+    assert app.ledger.open_batches() == []
+    done = app.ledger.batch(stuck.id)
+    assert done is not None
+    assert (done.state, done.retried) == ("done", 1)
+
+
+def test_images_are_claimed_for_no_model_that_was_deleted(
+    app: App, tmp_path: Path, fresh_classifiers: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    app.drop("a.jpg")
+    delete_bundle(app, "models/multilabel/train-1")
+    app.dispatch()
+    assert app.waiting() == {"a.jpg": 0}
+    assert "restore it, or promote another version" in caplog.text
+    promote_bundle(app.clients, tmp_path, version="2")
+    app.dispatch()
+    assert app.rows()["a.jpg"]["model"] == "multilabel:2"
+
+
+def test_a_batch_whose_model_is_deleted_before_its_manifest_is_written_gives_its_images_back(
+    app: App, tmp_path: Path
+) -> None:
+    app.drop("a.jpg")
+    batch = new_batch(app.clients, app.ledger)
+    assert batch is not None
+    delete_bundle(app, batch.model_path)
+    app.dispatch()
+    assert app.ledger.open_batches() == []
+    assert app.waiting() == {"a.jpg": 0}
+    promote_bundle(app.clients, tmp_path, version="2")
+    app.dispatch()
+    assert app.rows()["a.jpg"]["model"] == "multilabel:2"
+
+
+def test_images_that_kill_whoever_scores_them_end_as_errors(
+    app: App, monkeypatch: pytest.MonkeyPatch, no_pauses: None, retries_at_once: None
+) -> None:
+    def die(*_: Any) -> None:
+        raise ProcessKilled
+
+    monkeypatch.setattr(progress, "score_shard", die)
+    app.drop("a.jpg")
+    deaths = 0
+    while app.waiting() or app.ledger.open_batches():
+        try:
+            app.dispatch()
+        except ProcessKilled:
+            deaths += 1
+    assert deaths == app.settings.max_attempts * progress.MAX_TRIES
+    assert app.rows()["a.jpg"]["error"] == "the batch could not be scored: its worker was killed each time"
+
+
+@pytest.mark.parametrize(
+    ("tries", "pause"), [(0, 0), (1, 0), (3, 0), (4, 60), (5, 120), (6, 240), (10, 3600), (1000, 3600)]
+)
+def test_a_batch_that_failed_often_pauses_before_its_next_try(tries: int, pause: int) -> None:
+    now = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
+    batch = Batch("b1", "claimed", "inline", "", "m", "1", "models/m/1", "2026-11-24T00:00:00+00:00", tries=tries)
+    tried = dataclasses.replace(batch, changed=now)
+    assert progress.is_due(tried, now + dt.timedelta(seconds=pause))
+    assert pause == 0 or not progress.is_due(tried, now + dt.timedelta(seconds=pause - 1))
 
 
 # A scoring job's end

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import time
 from pathlib import Path
@@ -23,6 +25,7 @@ from shared.datasets import (
     export_id,
     get_export,
     get_export_page,
+    kept,
     list_exports,
     make_report,
     storage,
@@ -30,6 +33,7 @@ from shared.datasets import (
     write_report,
 )
 from shared.datasets.facts import Remembered
+from shared.datasets.kept import ROW, KeptSignatures
 from shared.datasets.signatures import Signature, signature_of
 from shared.errors import NotFoundError
 from shared.labels import LabelledImage
@@ -105,7 +109,7 @@ def test_images_are_found_in_their_folders_and_others_there_are_passed_by(
     blobs: BlobServiceClient, monkeypatch: pytest.MonkeyPatch, max_folders: int
 ) -> None:
     monkeypatch.setattr(storage, "MAX_FOLDERS", max_folders)
-    monkeypatch.setattr(storage, "_CHUNK", 7)
+    monkeypatch.setattr(storage, "PAGE_SIZE", 7)
     images = upload(blobs, [f"in/{folder}/{letter}.jpg" for folder in "uvwxy" for letter in "abcde"])
     upload(blobs, ["in/u/deeper/a.jpg", "in/u/not labelled.jpg", "out/a.jpg"])
     lost = [image("in/u/gone.jpg", "a"), image("in/z/gone.jpg", "a")]
@@ -126,14 +130,31 @@ def test_images_of_a_container_that_does_not_exist_are_missing(blobs: BlobServic
     assert "1 images are left out, since they do not exist: gone/a.jpg" in made.warnings
 
 
-def test_beyond_so_many_listed_blobs_images_are_taken_for_there_and_that_is_told(
+def test_beyond_so_many_requests_images_are_taken_for_there_and_that_is_told(
     blobs: BlobServiceClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = upload(blobs, [f"{letter}.jpg" for letter in "abcdefghijklmnopqrstuvwxyz"])
-    monkeypatch.setattr(storage, "MAX_LISTED", 20)
+    monkeypatch.setattr(storage, "PAGE_SIZE", 10)
+    monkeypatch.setattr(storage, "MAX_REQUESTS", 2)
     data_set = make(blobs, images)
     assert len(side_of(data_set)) == 26
-    assert any(each.startswith("6 images were not looked for") for each in data_set.warnings)
+    assert any(
+        each.startswith("6 images were not looked for, since their folders hold more blobs than 2 requests list")
+        for each in data_set.warnings
+    )
+    monkeypatch.setattr(storage, "MAX_REQUESTS", 3)
+    assert make(blobs, images).warnings == ()
+
+
+def test_a_folder_is_listed_no_further_than_until_all_images_are_found(
+    blobs: BlobServiceClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = upload(blobs, [f"{letter}.jpg" for letter in "abcdefghijklmnopqrst"])
+    upload(blobs, [f"x{number}.jpg" for number in range(15)])
+    monkeypatch.setattr(storage, "PAGE_SIZE", 10)
+    findings = Findings()
+    make(blobs, images, findings)
+    assert findings.figures["listed"] == 20
 
 
 def test_only_images_that_are_new_or_changed_are_downloaded_by_the_next_export(
@@ -164,6 +185,64 @@ def test_no_more_images_than_are_allowed_are_downloaded_and_the_next_export_goes
     assert any(each.startswith("5 of 20 images were not compared") for each in findings.texts("note"))
     make(blobs, images, max_read_images=15)
     assert len(read) == 20
+
+
+def test_what_is_kept_of_images_is_merged_in_pieces_and_read_in_ranges(
+    blobs: BlobServiceClient, read: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "_PIECE", 7)
+    images = upload(blobs, [f"{letter}.jpg" for letter in "abcdefghijklmnopqrstuvwxyz"])
+    make(blobs, images[:20])
+    upload(blobs, ["c.jpg", "d.jpg"], seed=200)
+    make(blobs, images)
+    assert len(read) == 28
+    content = blobs.get_blob_client("labelloop", storage.SIGNATURES).download_blob().readall()
+    rows = np.load(io.BytesIO(content))
+    assert len(rows) == 26
+    assert (np.diff(rows["digest"]) > 0).all(), "sorted, each image once"
+    first = make(blobs, images)
+    assert len(read) == 28
+    assert first.splits["train"][0].width == 90
+
+
+def test_what_is_kept_by_another_version_or_is_damaged_is_found_out_again(
+    blobs: BlobServiceClient, read: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    images = upload(blobs, [f"{letter}.jpg" for letter in "abcdefghijklmnopqrst"])
+    stored = blobs.get_blob_client("labelloop", storage.SIGNATURES)
+    older = io.BytesIO()
+    np.save(older, np.zeros(3, np.dtype([("digest", "<u8")])))
+    make(blobs, images)
+    whole = stored.download_blob().readall()
+    for number, content in enumerate((older.getvalue(), whole[:-1], b"", b"no array" * 50), 2):
+        stored.upload_blob(content, overwrite=True)
+        make(blobs, images)
+        assert len(read) == number * 20
+        assert stored.download_blob().readall() == whole
+    assert sum("is no NumPy array" in record.message for record in caplog.records) == 2
+
+
+def test_what_changes_while_it_is_read_is_read_again(blobs: BlobServiceClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "_PIECE", 2)
+    blob = blobs.get_blob_client("labelloop", "rows")
+    rows = np.zeros(5, ROW)
+    rows["digest"] = np.arange(5)
+    with contextlib.closing(KeptSignatures(blob)) as empty:
+        assert len(empty) == 0
+        empty.add(rows[:4])
+    read_range, calls = blob.download_blob, 0
+
+    def changing(*arguments: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            with contextlib.closing(KeptSignatures(blobs.get_blob_client("labelloop", "rows"))) as other:
+                other.add(rows[4:])
+        return read_range(*arguments, **options)
+
+    monkeypatch.setattr(blob, "download_blob", changing)
+    with contextlib.closing(KeptSignatures(blob)) as found:
+        assert [digest for piece in found.pieces() for digest in piece["digest"].tolist()] == [0, 1, 2, 3, 4]
 
 
 def test_damaged_images_are_left_out_then_and_later(blobs: BlobServiceClient, read: list[int]) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from azure.core.exceptions import ResourceModifiedError
 from azure.storage.blob import BlobBlock
 from PIL import Image as Pillow
 
 from shared.clients import Clients
-from shared.images import Rejection, receive_image, reject_image
+from shared.images import Rejection, receive_image, reject_event, reject_image
 from shared.ledger import Image, Ledger
-from tests.support import drop_image, encoded, make_clients, plain_jpeg, prepare_storage
+from tests.contract.storage.unreliable import UnreliableClients, Writes
+from tests.support import closed_later, drop_image, encoded, make_clients, plain_jpeg, prepare_storage
 
 ROTATED = 6
 
@@ -172,35 +176,98 @@ def test_of_two_contents_of_a_blob_that_is_gone_the_one_told_last_waits(inbox: I
     assert inbox.waiting() == [image]
 
 
-def content(etag: str) -> Image:
-    return Image("images", "a.jpg", etag, "images", "a.jpg", etag)
+class Overtaken(Writes):
+    """Something happens right before blobs are read, as often as it is told. Counts the requests by method."""
+
+    def __init__(self, happens: Callable[[], object], times: int = 1) -> None:
+        super().__init__()
+        self.methods: Counter[str] = Counter()
+        self._happens, self._times = happens, times
+
+    def send(self, request: Any, send: Callable[[], Any]) -> Any:
+        self.methods[request.method] += 1
+        if request.method == "GET" and "/images/" in request.url and self._times:
+            self._times -= 1
+            self._happens()
+        return super().send(request, send)
 
 
-class OvertakenLedger(Ledger):
-    """Another worker notes something right before the first transaction of this one."""
+@pytest.fixture
+def overtaken(storage: str, inbox: Inbox) -> Callable[..., tuple[Overtaken, Image | None]]:
+    """Receives `a.jpg`, of which a trigger has read something that is no longer there, while something happens."""
 
-    def __init__(self, tables: Any, other: Image) -> None:
-        super().__init__(tables)
-        self._other: Image | None = other
+    def receive(happens: Callable[[], object], times: int = 1) -> tuple[Overtaken, Image | None]:
+        requests = Overtaken(happens, times)
+        clients = closed_later(UnreliableClients(inbox.clients.settings, storage, requests))
+        ledger = Ledger(clients.tables)
+        ledger.now()
+        requests.methods.clear()
+        return requests, receive_image(clients, ledger, "a.jpg", b"what it was before")
 
-    def _transact(self, operations: Any) -> None:
-        other, self._other = self._other, None
-        if other is not None:
-            super().record_arrival(other, lambda: other.etag)
-        super()._transact(operations)
-
-
-def test_of_two_workers_with_the_same_event_one_notes_the_image(inbox: Inbox) -> None:
-    assert not OvertakenLedger(inbox.clients.tables, content("0x1")).record_arrival(content("0x1"), lambda: "0x1")
-    assert inbox.waiting() == [content("0x1")]
+    return receive
 
 
-def test_of_two_contents_that_come_at_once_both_are_noted(inbox: Inbox) -> None:
-    inbox.ledger.record_arrival(content("0x0"), lambda: "0x0")
-    assert OvertakenLedger(inbox.clients.tables, content("0x1")).record_arrival(content("0x2"), lambda: "0x2")
-    assert inbox.waiting() == [content("0x2")]
-    assert {row["etag"]: row["state"] for row in inbox.ledger.history("images", "a.jpg")} == {
-        "0x0": "superseded",
-        "0x1": "superseded",
-        "0x2": "waiting",
-    }
+def test_a_blob_that_is_replaced_while_it_is_read_is_taken_as_it_is_in_the_end(inbox: Inbox, overtaken: Any) -> None:
+    drop_image(inbox.clients, "a.jpg", b"no image")
+    etags: list[str] = []
+    _, image = overtaken(lambda: etags.append(drop_image(inbox.clients, "a.jpg", plain_jpeg())))
+    assert image == Image("images", "a.jpg", etags[0], "images", "a.jpg", etags[0])
+
+
+def test_a_blob_that_vanishes_while_it_is_read_leaves_nothing(inbox: Inbox, overtaken: Any) -> None:
+    drop_image(inbox.clients, "a.jpg", plain_jpeg())
+    _, image = overtaken(inbox.clients.blobs.get_blob_client("images", "a.jpg").delete_blob)
+    assert image is None
+    assert inbox.waiting() == []
+
+
+def test_a_blob_that_grows_too_large_while_it_is_read_is_not_read(inbox: Inbox, overtaken: Any) -> None:
+    drop_image(inbox.clients, "a.jpg", plain_jpeg())
+    requests, image = overtaken(lambda: drop_image(inbox.clients, "a.jpg", bytes(1_200_000)))
+    assert image.error == "the file has 1.2 MB; at most 1 MB are taken"
+    assert requests.methods == {"HEAD": 2, "GET": 1, "POST": 1}, "the reading was refused, since the blob had changed"
+
+
+def test_a_blob_that_is_too_large_by_now_is_not_read(inbox: Inbox, overtaken: Any) -> None:
+    drop_image(inbox.clients, "a.jpg", bytes(1_200_000))
+    requests, image = overtaken(lambda: None)
+    assert "1.2 MB" in image.error
+    assert requests.methods == {"HEAD": 1, "POST": 1}
+
+
+def test_a_blob_that_never_stays_the_same_is_left_to_the_next_try(inbox: Inbox, overtaken: Any) -> None:
+    drop_image(inbox.clients, "a.jpg", plain_jpeg())
+    with pytest.raises(ResourceModifiedError):
+        overtaken(lambda: drop_image(inbox.clients, "a.jpg", plain_jpeg()), times=99)
+
+
+def test_an_image_costs_a_look_at_its_blob_and_a_transaction(inbox: Inbox, storage: str) -> None:
+    requests = Overtaken(lambda: None)
+    clients = closed_later(UnreliableClients(inbox.clients.settings, storage, requests))
+    drop_image(inbox.clients, "a.jpg", plain_jpeg())
+    ledger = Ledger(clients.tables)
+    ledger.now()
+    requests.methods.clear()
+    assert receive_image(clients, ledger, "a.jpg", plain_jpeg())
+    assert requests.methods == {"HEAD": 1, "POST": 1}
+
+
+def test_what_an_event_tells_of_an_older_content_is_done_with(inbox: Inbox) -> None:
+    drop_image(inbox.clients, "a.jpg", plain_jpeg())
+    assert reject_event(inbox.clients, inbox.ledger, Rejection("a.jpg", "0x1", "too large")) is None
+    assert inbox.ledger.history("images", "a.jpg") == []
+
+
+@pytest.mark.parametrize("told", ['"0x1"', "0x1"])
+def test_what_an_event_tells_of_a_blob_that_is_gone_is_noted(inbox: Inbox, told: str) -> None:
+    image = reject_event(inbox.clients, inbox.ledger, Rejection("a.jpg", told, "too large"))
+    assert image is not None
+    assert (image.etag, image.error) == ("0x1", "too large")
+
+
+def test_an_event_that_does_not_tell_the_etag_is_about_what_is_there(inbox: Inbox) -> None:
+    assert reject_event(inbox.clients, inbox.ledger, Rejection("a.jpg", "", "too large")) is None
+    etag = drop_image(inbox.clients, "a.jpg", plain_jpeg())
+    image = reject_event(inbox.clients, inbox.ledger, Rejection("a.jpg", "", "too large"))
+    assert image is not None
+    assert image.etag == etag

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Callable
 
 import pytest
 
-import shared.ledger
 from shared.ledger import Batch, ConcurrentUpdateError, Image, Ledger, Settlement
 from tests.support import make_clients
 
@@ -110,29 +108,36 @@ def test_settling_notes_what_came_of_each_image_and_doing_so_again_changes_nothi
     assert waiting_paths(ledger) == [], "it waits for a while before its next batch"
 
 
-def test_what_waits_for_its_next_batch_comes_later_each_time(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = dt.datetime.now(dt.UTC)
+class LedgerAt(Ledger):
+    """A ledger whose clock is set by hand."""
+
+    time = dt.datetime(2026, 11, 24, 12, tzinfo=dt.UTC)
+
+    def now(self) -> dt.datetime:
+        return self.time
+
+
+def test_what_waits_for_its_next_batch_comes_later_each_time(storage: str) -> None:
+    ledger = LedgerAt(make_clients(storage).tables)
+    ledger.create()
     arrive(ledger, image("a.jpg"))
-    for attempt, (early, late) in enumerate([(59, 61), (299, 301), (1499, 1501)]):
+    for attempt, delay in enumerate([60, 300, 1500]):
         (each,) = ledger.waiting(10).images
         assert each.image.attempts == attempt
         ledger.claim(f"b{attempt}", [each])
-        with monkeypatch.context() as clock:
-            clock.setattr(shared.ledger, "_utc_now", at(now))
-            ledger.settle(f"b{attempt}", [Settlement(each.image, "waiting")])
-        for seconds, count in ((early, 0), (late, 1)):
-            monkeypatch.setattr(shared.ledger, "_utc_now", at(now + dt.timedelta(seconds=seconds)))
-            assert len(ledger.waiting(10).images) == count
-        now += dt.timedelta(seconds=late)
+        ledger.settle(f"b{attempt}", [Settlement(each.image, "waiting")])
+        ledger.time += dt.timedelta(seconds=delay - 5)
+        assert ledger.waiting(10).images == ()
+        ledger.time += dt.timedelta(seconds=5)
+        assert len(ledger.waiting(10).images) == 1
 
 
-def at(now: dt.datetime) -> Callable[[float], str]:
-    """The ledger's clock, standing still."""
-
-    def utc(delay: float = 0.0) -> str:
-        return (now + dt.timedelta(seconds=delay)).isoformat(timespec="microseconds")
-
-    return utc
+def test_an_image_that_a_worker_with_an_earlier_idea_of_the_time_looks_for_is_found_all_the_same(storage: str) -> None:
+    ledger, behind = (LedgerAt(make_clients(storage).tables) for _ in range(2))
+    ledger.create()
+    behind.time = ledger.time - dt.timedelta(seconds=1.9)
+    arrive(ledger, image("a.jpg"))
+    assert len(behind.waiting(10).images) == 1
 
 
 def test_released_images_wait_again_at_once_and_lose_no_attempt(ledger: Ledger) -> None:
@@ -164,9 +169,54 @@ def test_a_batch_is_opened_once_advanced_by_whoever_read_it_last_and_closed_once
     assert ledger.batch("b1") == advanced
     ledger.close_batch(advanced)
     assert ledger.open_batches() == []
-    assert ledger.batch("b1") == dataclasses.replace(advanced, state="done")
+    done = ledger.batch("b1")
+    assert done is not None
+    assert done == dataclasses.replace(advanced, state="done", ended=done.ended)
+    assert dt.datetime.fromisoformat(done.ended) <= ledger.now()
     with pytest.raises(ConcurrentUpdateError):
         ledger.close_batch(advanced)
     with pytest.raises(ConcurrentUpdateError):
         ledger.advance(advanced, state="claimed")
     assert ledger.batch("nobody") is None
+
+
+def test_an_older_content_that_arrives_late_while_a_newer_one_is_in_a_batch_waits_for_nothing(ledger: Ledger) -> None:
+    arrive(ledger, image("a.jpg", "0x2"))
+    ledger.claim("b1", ledger.waiting(10).images)
+    assert ledger.record_arrival(image("a.jpg", "0x1"), lambda: "0x2")
+    assert states(ledger, "a.jpg") == {"0x1": "superseded", "0x2": "batched"}
+
+
+def test_a_content_whose_blob_is_gone_waits_for_the_row_that_says_so(ledger: Ledger) -> None:
+    arrive(ledger, image("a.jpg", "0x1"))
+    assert ledger.record_arrival(image("a.jpg", "0x2"), lambda: None)
+    assert states(ledger, "a.jpg") == {"0x1": "superseded", "0x2": "waiting"}
+
+
+def test_a_claim_that_comes_after_the_batch_was_fenced_leaves_the_images_waiting(ledger: Ledger) -> None:
+    for number in range(50):
+        arrive(ledger, image(f"{number}.jpg"))
+    waiting = ledger.waiting(50).images
+    ledger.claim("b1", waiting[:20])
+    ledger.fence("b1", "")
+    ledger.claim("b1", waiting)
+    assert len(list(ledger.members("b1"))) == 20
+    assert len(waiting_paths(ledger)) == 30
+
+
+def test_one_content_is_told_as_it_was_recorded(ledger: Ledger) -> None:
+    arrive(ledger, image("a.jpg", error="no image"))
+    record = ledger.record(image("a.jpg"))
+    assert record is not None
+    assert (record["state"], record["error"], record["path"]) == ("waiting", "no image", "a.jpg")
+    assert ledger.record(image("a.jpg", "0x9")) is None
+
+
+def test_to_note_that_images_were_scored_again_changes_no_state(ledger: Ledger) -> None:
+    arrive(ledger, image("a.jpg"))
+    ledger.note_rescored(
+        "r1", [Settlement(image("nobody.jpg"), "scored"), Settlement(image("a.jpg"), "scored", file="x")]
+    )
+    (row,) = ledger.history("images", "a.jpg")
+    assert (row["state"], row["rescored_batch"], row["rescored_file"]) == ("waiting", "r1", "x")
+    assert waiting_paths(ledger) == ["a.jpg"]

@@ -13,7 +13,8 @@ import pytest
 from components.register_model.evaluation import Floats
 from components.register_model.framework import Framework, OnnxCheck, check_onnx
 from shared.images import load_rgb
-from shared.inference import MODEL_FILE, Classifier, Preprocessing, preprocess
+from shared.inference import MODEL_FILE, Classifier
+from shared.preprocessing import Preprocessing, preprocess
 from tests.support import LABELS, plain_jpeg, write_bundle
 
 PYFUNC: dict[str, Any] = {"flavors": {"python_function": {"loader_module": "mlflow.pyfunc.model"}}}

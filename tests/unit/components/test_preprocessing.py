@@ -13,7 +13,8 @@ from components.register_model.preprocessing import expected_preprocessing, log_
 from local.automl import efficientnet, features, head
 from local.automl.dataset import Example
 from shared.errors import LabelLoopError
-from shared.inference import Classifier, Preprocessing
+from shared.inference import Classifier
+from shared.preprocessing import Preprocessing
 from tests.support import write_bundle
 from tests.unit.components.support import scores
 from tests.unit.local.automl.conftest import png

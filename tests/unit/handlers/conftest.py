@@ -5,25 +5,51 @@ from __future__ import annotations
 import pytest
 
 import handlers.announcements
-import handlers.api
 import handlers.batches
 import handlers.dead_letters
+import handlers.http.running
 import handlers.images
 import handlers.job_events
 import handlers.label_exports
 import handlers.provision
+import handlers.routes.batches
+import handlers.routes.corrections
+import handlers.routes.exports
+import handlers.routes.health
+import handlers.routes.images
+import handlers.routes.jobs
+import handlers.routes.models
+import handlers.routes.overview
+import handlers.routes.predict
+import handlers.routes.predictions
+import handlers.routes.provisioning
+import handlers.routes.review
+import handlers.routes.thumbnails
 from shared.clients import Clients
 from tests.support import make_clients, prepare_storage
 
 MODULES = (
     handlers.announcements,
-    handlers.api,
     handlers.batches,
     handlers.dead_letters,
+    handlers.http.running,
     handlers.images,
     handlers.job_events,
     handlers.label_exports,
     handlers.provision,
+    handlers.routes.batches,
+    handlers.routes.corrections,
+    handlers.routes.exports,
+    handlers.routes.health,
+    handlers.routes.images,
+    handlers.routes.jobs,
+    handlers.routes.models,
+    handlers.routes.overview,
+    handlers.routes.predict,
+    handlers.routes.predictions,
+    handlers.routes.provisioning,
+    handlers.routes.review,
+    handlers.routes.thumbnails,
 )
 
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import json
 from typing import Any
 
 import azure.functions as func
 
+from handlers.http import Route
+from handlers.http.running import run
+
 CONTAINERS = "/blobServices/default/containers"
 
 
-def user_function(builder: Any) -> Any:
-    """The function that a decorated handler was; the decorator leaves a builder in its place."""
-    return builder._function.get_user_function()
+def user_function(decorated: Any) -> Any:
+    """What the host calls for a decorated handler; the decorator leaves a route or a builder in its place."""
+    if isinstance(decorated, Route):
+        return functools.partial(run, decorated)
+    return decorated._function.get_user_function()
 
 
 def request(
@@ -24,8 +30,9 @@ def request(
     content_type: str = "",
     params: dict[str, str] | None = None,
     route: dict[str, str] | None = None,
+    headers: dict[str, str] | None = None,
 ) -> func.HttpRequest:
-    headers = {"content-type": content_type} if content_type else {}
+    headers = {**(headers or {}), **({"content-type": content_type} if content_type else {})}
     url = f"https://app.example{path}"
     return func.HttpRequest(method, url, headers=headers, params=params, route_params=route, body=body)
 

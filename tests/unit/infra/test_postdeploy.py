@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ from tests.unit.infra.support import INFRA
 HOOK = INFRA / "hooks" / "postdeploy.py"
 APP_ID = "/subscriptions/s/resourceGroups/rg-dev/providers/Microsoft.Web/sites/func-x"
 KEYS_PATH = f"{APP_ID}/host/default/listKeys"
+FUNCTION_KEYS = re.compile(rf"{APP_ID}/functions/(\w+)/(\w+)/?(\w*)\?api-version=2024-04-01")
 Answer = tuple[int, Any]
 
 
@@ -49,6 +51,21 @@ def problem(status: int, detail: str) -> Answer:
     return status, {"type": "about:blank", "title": "", "status": status, "detail": detail}
 
 
+def document(scheme: str = "keys", **classes: str) -> Answer:
+    """The part of the app's OpenAPI document that tells the classes of its functions."""
+    operations = {
+        f"/api/{name}": {
+            "get": {
+                "operationId": name,
+                "x-labelloop-key": each,
+                "security": [] if each == "anonymous" else [{scheme: []}],
+            }
+        }
+        for name, each in classes.items()
+    }
+    return 200, {"paths": operations, "components": {"securitySchemes": {scheme: {}}}}
+
+
 READY = report("ready", resource("workspace:mlw-x", "ready"), resource("compute:gpu-cluster", "ready"))
 
 
@@ -60,12 +77,29 @@ class Azure:
     keys: list[Answer] = field(default_factory=lambda: [(200, {"masterKey": "m", "functionKeys": {"default": "k1"}})])
     post: list[Answer] = field(default_factory=lambda: [report("in_progress")])
     get: list[Answer] = field(default_factory=lambda: [READY])
+    document: list[Answer] = field(default_factory=lambda: [document()])
+    functions: dict[str, dict[str, str]] = field(default_factory=dict)
     seen: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
 
-    def answer(self, method: str, path: str, headers: dict[str, str]) -> Answer:
+    def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
+        if path == "/api/openapi.json":
+            return self.document.pop(0) if len(self.document) > 1 else self.document[0]
+        if match := FUNCTION_KEYS.fullmatch(path):
+            function, verb, name = match.groups()
+            return self.function_keys(method, function, verb, name, body)
         self.seen.append((method, path, headers))
         answers = self.keys if path.startswith(KEYS_PATH) else self.post if method == "POST" else self.get
         return answers.pop(0) if len(answers) > 1 else answers[0]
+
+    def function_keys(self, method: str, function: str, verb: str, name: str, body: bytes) -> Answer:
+        keys = self.functions.setdefault(function, {})
+        if (method, verb) == ("POST", "listkeys"):
+            return 200, keys
+        assert (method, verb) == ("PUT", "keys")
+        told = json.loads(body)["properties"]
+        assert told["name"] == name
+        keys[name] = told["value"]
+        return 201, {"properties": told}
 
 
 @pytest.fixture
@@ -79,8 +113,13 @@ def azure() -> Iterator[Azure]:
         def do_GET(self) -> None:
             self._answer()
 
+        def do_PUT(self) -> None:
+            self._answer()
+
         def _answer(self) -> None:
-            status, body = state.answer(self.command, self.path, {k.lower(): v for k, v in self.headers.items()})
+            given = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            status, body = state.answer(self.command, self.path, headers, given)
             content = body.encode() if isinstance(body, str) else json.dumps(body).encode()
             is_problem = isinstance(body, dict) and "detail" in body
             self.send_response(status)
@@ -106,7 +145,9 @@ def azd(tmp_path: Path) -> Path:
     """An azd that only knows how to give a token."""
     path = tmp_path / "azd"
     path.write_text(
-        '#!/bin/sh\n[ "$*" = "auth token --output json" ] && echo \'{"token": "t0ken", "expiresOn": "2027"}\'\n'
+        '#!/bin/sh\ncase "$*" in "auth token --output json") token=t0ken;; '
+        '"auth token --scope c-1/.default --output json") token=app;; *) exit 1;; esac\n'
+        'echo "{\\"token\\": \\"$token\\", \\"expiresOn\\": \\"2027\\"}"\n'
     )
     path.chmod(0o755)
     return path
@@ -135,6 +176,7 @@ def test_it_asks_with_the_apps_host_key_and_waits_until_all_is_ready(azure: Azur
     done = run(azure, azd)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
+        "keys read, score and operate: 0 set on 0 functions",
         f"asking {azure.url}/api/provision ...",
         "  workspace:mlw-x: in_progress",
         "  workspace:mlw-x: ready",
@@ -147,6 +189,44 @@ def test_it_asks_with_the_apps_host_key_and_waits_until_all_is_ready(azure: Azur
     assert keys[2]["authorization"] == "Bearer t0ken"
     assert [each[:2] for each in asked] == [("POST", "/api/provision"), *[("GET", "/api/provision")] * 3]
     assert all(headers["x-functions-key"] == "k1" and "authorization" not in headers for _, _, headers in asked)
+
+
+CLASSES = {"health": "anonymous", "list_models": "read", "predict": "score", "train": "operate"}
+
+
+def test_each_function_gets_the_keys_of_its_class_and_of_those_above(azure: Azure, azd: Path) -> None:
+    azure.document = [document(**CLASSES)]
+    done = run(azure, azd)
+    assert done.returncode == 0, done.stderr
+    assert "keys read, score and operate: 6 set on 3 functions" in done.stdout
+    assert {name: set(keys) for name, keys in azure.functions.items()} == {
+        "list_models": {"read", "score", "operate"},
+        "predict": {"score", "operate"},
+        "train": {"operate"},
+    }
+    values = {(name, value) for keys in azure.functions.values() for name, value in keys.items()}
+    assert len(values) == len({value for _, value in values}) == 3, "one value for each class"
+    assert not any(value in done.stdout for _, value in values)
+
+
+def test_keys_that_there_are_stay_and_new_functions_get_them(azure: Azure, azd: Path) -> None:
+    azure.document = [document(**CLASSES)]
+    run(azure, azd)
+    before = {name: dict(keys) for name, keys in azure.functions.items()}
+    azure.document = [document(**CLASSES, list_jobs="read")]
+    done = run(azure, azd)
+    assert "keys read, score and operate: 3 set on 4 functions" in done.stdout
+    assert azure.functions == {**before, "list_jobs": before["list_models"]}
+
+
+def test_with_entra_the_hook_signs_in_to_the_app_and_sets_no_keys(azure: Azure, azd: Path) -> None:
+    azure.document = [document("entra", **CLASSES)]
+    done = run(azure, azd, ENTRA_CLIENT_ID="c-1")
+    assert done.returncode == 0, done.stderr
+    assert azure.functions == {}
+    assert azure.seen[-1][2]["authorization"] == "Bearer app"
+    done = run(azure, azd)
+    assert "ENTRA_CLIENT_ID is not set" in done.stderr
 
 
 def test_the_master_key_does_where_there_is_no_other(azure: Azure, azd: Path) -> None:

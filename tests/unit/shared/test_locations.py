@@ -42,6 +42,8 @@ def test_a_path_style_account_is_told_by_its_path() -> None:
         ("http://169.254.169.254/metadata", "is no blob of the storage account"),
         ("AmlDatastore://fruit/../other/a.jpg", "has an empty, '.' or '..' segment"),
         ("https://acct.blob.core.windows.net/fruit-photos/%2e%2e/a.jpg", "has an empty, '.' or '..' segment"),
+        ("https://[evil/fruit-photos/a.jpg", "is no URL"),
+        ("https://acct.blob.core.windows.net\N{FULLWIDTH SOLIDUS}/fruit-photos/a.jpg", "is no URL"),
         ("file:///etc/passwd", "must be AmlDatastore://"),
         ("", "(empty)"),
     ],

@@ -91,25 +91,44 @@ def test_auto_mode_is_several_trials_without_a_model_or_a_search_space() -> None
 def test_training_parameters_are_given_only_where_they_differ_from_automls_own() -> None:
     plain = train()["jobs"]["train"]["training_parameters"]
     assert plain.keys() == {"model_name", "random_seed"}
-    given = train(checkpoint_run="HD_1_best", weighted_loss=1, onnx_normalization="true")
+    given = train(
+        checkpoint_run="HD_1_best",
+        weighted_loss=1,
+        onnx_normalization="true",
+        training_batch_size=8,
+        validation_batch_size=16,
+    )
     parameters = given["jobs"]["train"]["training_parameters"]
     assert parameters["checkpoint_run_id"] == "HD_1_best"
     assert parameters["weighted_loss"] == 1
     assert parameters["enable_onnx_normalization"] is True
+    assert (parameters["training_batch_size"], parameters["validation_batch_size"]) == (8, 16)
 
 
 def test_what_the_registering_step_must_know_is_given_to_it() -> None:
     given = train(
+        promote_metric="micro_f1",
+        promote_min_gain="0.02",
         promote_always="true",
         threshold_objective="precision",
         threshold_min_precision="0.8",
         onnx_normalization="true",
         random_seed="5",
+        model_name="fish",
+        work_container="work",
     )["jobs"]["register_model"]
     inputs = given["inputs"]
+    assert (inputs["promote_metric"], inputs["promote_min_gain"]) == ("micro_f1", 0.02)
     assert (inputs["promote_always"], inputs["onnx_normalization"]) == ("true", "true")
     assert (inputs["threshold_objective"], inputs["threshold_min_precision"]) == ("precision", 0.8)
     assert inputs["random_seed"] == 5
+    assert (inputs["model_name"], inputs["work_container"], inputs["account_url"]) == ("fish", "work", ACCOUNT)
+
+
+def test_jobs_are_in_their_experiment_and_on_their_cluster() -> None:
+    job = train(experiment_name="reefs", compute_name="a100", random_seed=7)
+    assert (job["experiment_name"], job["settings"]["default_compute"]) == ("reefs", "azureml:a100")
+    assert job["jobs"]["train"]["training_parameters"]["random_seed"] == 7
 
 
 def test_scoring_is_one_parallel_node_over_the_manifest_shards() -> None:

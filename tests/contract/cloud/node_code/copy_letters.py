@@ -1,6 +1,7 @@
 """The entry script of the contract tests' parallel node.
 
-Files named in --crash end their worker; those in --slow take too long, the first time.
+Files named in --crash end their worker; those in --slow take too long, and those in --silent are left out of what is
+returned, the first time.
 """
 
 import argparse
@@ -16,11 +17,13 @@ def init() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--crash", default="")
     parser.add_argument("--slow", default="")
+    parser.add_argument("--silent", default="")
     STATE["options"], _ = parser.parse_known_args()
 
 
 def run(mini_batch: list[str]) -> list[str]:
     options = STATE["options"]
+    rows = []
     for path in map(Path, mini_batch):
         attempts = options.out / f"{path.stem}.{time.time_ns()}.attempt"
         attempts.touch()
@@ -30,4 +33,6 @@ def run(mini_batch: list[str]) -> list[str]:
         if path.stem in options.slow.split(",") and first:
             time.sleep(3600)
         (options.out / path.name).write_text(path.read_text().upper())
-    return [Path(path).name for path in mini_batch]
+        if not (path.stem in options.silent.split(",") and first):
+            rows.append(path.name)
+    return rows

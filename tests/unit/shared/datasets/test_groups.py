@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 from shared.datasets.catalogue import Catalogue
 from shared.datasets.facts import READ, Facts
 from shared.datasets.findings import Findings
-from shared.datasets.groups import NEAR_BITS, connected, group_images, near_pairs
+from shared.datasets.groups import NEAR_BITS, connected, group_images, near_pairs, same_content
 from shared.datasets.options import DataSetOptions
 from shared.datasets.rows import Places, read_images
 from shared.datasets.signatures import Signature, signature_of
@@ -56,7 +56,7 @@ def grouped(pictures: dict[str, Signature | None], md5: dict[str, int] | None = 
         signature = pictures[name]
         if signature is not None:
             facts.state[index], facts.bits[index], facts.colour[index] = READ, signature.bits, signature.colour
-    roots, _ = group_images(catalogue, facts)
+    roots, _ = group_images(catalogue, facts, same_content(facts))
     groups: dict[int, set[str]] = {}
     for index, root in enumerate(roots.tolist()):
         groups.setdefault(root, set()).add(names[index])
@@ -135,17 +135,14 @@ def test_near_pairs_finds_what_comparing_all_with_all_finds(data: st.DataObject)
         values.extend(each ^ sum(1 << bit for bit in bits) for bits in flipped)
     bits = np.array(values, dtype=np.uint64)
     detailed = [4 <= value.bit_count() <= 60 for value in values]
-    left, right = near_pairs(bits, np.zeros((len(bits), 3), np.uint8), np.arange(len(bits)))
+    pairs = near_pairs(bits, np.zeros((len(bits), 3), np.uint8), np.arange(len(bits)))
     all_pairs = itertools.combinations(range(len(values)), 2)
     expected = [
         (one, other)
         for one, other in all_pairs
         if detailed[one] and detailed[other] and (values[one] ^ values[other]).bit_count() <= NEAR_BITS
     ]
-    assert np.array_equal(
-        connected(len(values), [(left, right)]),
-        connected(len(values), [_columns(expected)]),
-    )
+    assert np.array_equal(connected(len(values), pairs), connected(len(values), [_columns(expected)]))
 
 
 def _columns(pairs: list[tuple[int, int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

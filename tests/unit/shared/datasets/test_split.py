@@ -35,11 +35,11 @@ def assign(
     ratio: float = RATIO,
 ) -> NDArray[np.uint8]:
     positions = np.random.default_rng(seed).random(60)[images]
-    pairs = [(row, label) for row, image in enumerate(images.tolist()) for label in sorted(labels[image])]
-    rows = np.array([row for row, _ in pairs], dtype=np.int32)
-    ids = np.array([label for _, label in pairs], dtype=np.uint32)
+    each = [sorted(labels[image]) for image in images.tolist()]
+    starts = np.cumsum([0, *map(len, each)])
+    ids = np.array([label for some in each for label in some], dtype=np.uint32)
     earlier = remembered.of(images.astype(np.uint64))
-    return assign_sides(positions, roots_of(images, edges), earlier, rows, ids, ratio)[0]
+    return assign_sides(positions, roots_of(images, edges), earlier, starts, ids, ratio)[0]
 
 
 @settings(max_examples=300, deadline=None)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from shared.errors import ExportError
 from shared.labels import ExportFile, Format, IncompleteExportError, LabelExport
+from shared.labels.mltable import path_matches
 from tests.unit.shared.labels.support import coco, file, lines, opened, read
 
 
@@ -138,11 +142,30 @@ def test_an_mltable_may_not_lead_out_of_its_folder(path: str) -> None:
         ("paths:\n  - file: 1", "is no MLTable"),
         ("x" * 2_000_000, "has 2000000 bytes"),
         ("!!python/object/apply:os.system [x]", "is not YAML"),
+        ("paths: !!timestamp x", "is not YAML"),
+        ('paths: !!int ""', "is not YAML"),
+        ("paths: !!bool x", "is not YAML"),
+        ("paths: [{pattern: '" + "**/" * 50 + "x'}]", "has a pattern of more than 20 wildcards"),
     ],
 )
 def test_what_is_no_mltable_is_refused(text: str, reason: str) -> None:
     with pytest.raises(ExportError, match=reason):
         opened(table(text), shard(1))
+
+
+PATTERNS = st.lists(st.sampled_from(["**", "**/", "*", "?", "a", "/", "ab"]), max_size=6).map("".join)
+
+
+@settings(deadline=None)
+@given(PATTERNS, st.text("ab/", max_size=8))
+def test_a_pattern_means_what_the_regular_expression_means(pattern: str, path: str) -> None:
+    wildcards = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    expression = "".join(wildcards.get(each) or re.escape(each) for each in re.split(r"(\*\*/?|\*|\?)", pattern))
+    assert path_matches("pattern", pattern, path) == (re.fullmatch(expression, path) is not None)
+
+
+def test_a_pattern_of_many_wildcards_takes_no_longer_than_others() -> None:
+    assert not path_matches("pattern", "**/*a*/" * 12 + "x", "a/" * 400 + "y")
 
 
 def test_files_that_an_mltable_names_and_that_are_not_there_are_waited_for() -> None:

@@ -1,0 +1,1 @@
+"""What torchvision makes of images, to compare our preprocessing with."""
