@@ -19,14 +19,12 @@ import msgspec
 from handlers.http.problems import KEY_REUSED, REQUEST_IN_PROGRESS, HttpError
 from handlers.http.reading import IDEMPOTENCY_KEY
 from shared.errors import InvalidRequestError
+from shared.request_notes import delete_old_notes, write_note
 
 if TYPE_CHECKING:
-    from azure.storage.blob import BlobClient
-
     from shared.clients import Clients
 
 REPLAYED = "Idempotency-Replayed"
-FOLDER = "idempotency"
 KEPT = dt.timedelta(days=1)
 # Azure's load balancer ends a request after 230 s:
 # https://learn.microsoft.com/azure/azure-functions/functions-bindings-http-webhook-trigger#limits
@@ -59,50 +57,26 @@ def once(
             f"{IDEMPOTENCY_KEY} has {len(key)} characters; it must have 1 to {MAX_KEY_CHARS}", IDEMPOTENCY_KEY
         )
     name = hashlib.sha256(f"{scope}\n{key}".encode()).hexdigest()
-    shard = f"{FOLDER}/{name[:2]}/"
-    blob = clients.blobs.get_blob_client(clients.settings.work_container, f"{shard}{name}.json")
     mine = Record(dt.datetime.now(dt.UTC), _fingerprint(req))
-    etag = _begin(blob, mine)
-    if isinstance(etag, func.HttpResponse):
-        return etag
+    note = write_note(clients, name, msgspec.json.encode(mine), is_over=lambda found: _is_over(found, mine.begun))
+    if isinstance(note, bytes):
+        return _known(msgspec.json.decode(note, type=Record), mine)
     try:
         response = carry_out()
     except BaseException:
-        _forget(blob, etag)
+        note.delete()
         raise
     if response.status_code >= 300:
-        _forget(blob, etag)
+        note.delete()
     else:
-        _keep(blob, etag, mine, response)
-    _delete_expired(clients, shard)
+        note.replace(_answered(mine, response))
+    delete_old_notes(clients, name, mine.begun - 2 * KEPT)
     return response
 
 
-def _begin(blob: "BlobClient", mine: Record) -> str | func.HttpResponse:
-    """The etag of the note that the request is being carried out, or the answer that it got before."""
-    from azure.core import MatchConditions
-    from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
-
-    content = msgspec.json.encode(mine)
-    while True:
-        try:
-            return str(blob.upload_blob(content, overwrite=False)["etag"])
-        except ResourceExistsError:
-            pass
-        try:
-            download = blob.download_blob()
-            found = msgspec.json.decode(download.readall(), type=Record)
-            etag = str(download.properties.etag)
-        except ResourceNotFoundError:
-            continue
-        age = mine.begun - found.begun
-        if age < (KEPT if found.status else LEASE):
-            return _known(found, mine)
-        try:
-            condition = MatchConditions.IfNotModified
-            return str(blob.upload_blob(content, overwrite=True, etag=etag, match_condition=condition)["etag"])
-        except (ResourceModifiedError, ResourceNotFoundError):
-            continue
+def _is_over(content: bytes, now: dt.datetime) -> bool:
+    found = msgspec.json.decode(content, type=Record)
+    return now - found.begun >= (KEPT if found.status else LEASE)
 
 
 def _known(found: Record, mine: Record) -> func.HttpResponse:
@@ -126,43 +100,18 @@ def _known(found: Record, mine: Record) -> func.HttpResponse:
     )
 
 
-def _keep(blob: "BlobClient", etag: str, mine: Record, response: func.HttpResponse) -> None:
-    """Note the answer. When another took the note over, it is theirs."""
-    from azure.core import MatchConditions
-    from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
-
-    record = Record(
-        mine.begun,
-        mine.request,
-        response.status_code,
-        dict(response.headers.items()),
-        response.mimetype,
-        base64.b64encode(response.get_body()).decode(),
+def _answered(mine: Record, response: func.HttpResponse) -> bytes:
+    """The note with the answer."""
+    return msgspec.json.encode(
+        Record(
+            mine.begun,
+            mine.request,
+            response.status_code,
+            dict(response.headers.items()),
+            response.mimetype,
+            base64.b64encode(response.get_body()).decode(),
+        )
     )
-    try:
-        content = msgspec.json.encode(record)
-        blob.upload_blob(content, overwrite=True, etag=etag, match_condition=MatchConditions.IfNotModified)
-    except (ResourceModifiedError, ResourceNotFoundError):
-        return
-
-
-def _forget(blob: "BlobClient", etag: str) -> None:
-    from azure.core import MatchConditions
-    from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
-
-    try:
-        blob.delete_blob(etag=etag, match_condition=MatchConditions.IfNotModified)
-    except (ResourceModifiedError, ResourceNotFoundError):
-        return
-
-
-def _delete_expired(clients: "Clients", shard: str) -> None:
-    """Delete the expired notes among those whose names begin as this one's, one in 256."""
-    expired = dt.datetime.now(dt.UTC) - 2 * KEPT
-    container = clients.blobs.get_container_client(clients.settings.work_container)
-    for each in container.list_blobs(name_starts_with=shard):
-        if each.last_modified < expired:
-            _forget(container.get_blob_client(each.name), each.etag)
 
 
 def _fingerprint(req: func.HttpRequest) -> str:

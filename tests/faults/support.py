@@ -16,13 +16,15 @@ from azure.data.tables import TableServiceClient
 from azure.mgmt.eventgrid.models import Topic
 from azure.storage.blob import BlobLeaseClient, BlobServiceClient
 
+from local.cloud.storage.blobs import PLATFORM_AGENT
 from local.demo.client import Client, wait_for
+from local.demo.report import read_rows
 from local.stack import Stack
 from shared.batches import LEASE_PATH
 from shared.clients import Clients
 from shared.ledger import Ledger
 from tests.contract.local_stack import Cloud, app_clients
-from tests.e2e.support import provision, rows
+from tests.e2e.support import provision
 from tests.support import plain_jpeg, promote_bundle
 
 # The topic that the app may publish to, as `infra` has it.
@@ -40,13 +42,16 @@ HELD: dict[str, Any] = {"times": 1, "delay": 300, "reset": True}
 
 
 class FaultyStack:
-    """A running, provisioned stack with a champion. What the tests look at is read from Azurite itself: it is no part
-    of what is hurt.
+    """A running, provisioned stack with a champion. What the tests upload and look at is never hurt: they upload as the
+    platform, and read from Azurite itself.
     """
 
     def __init__(self, stack: Stack, folder: Path) -> None:
         self._stack = stack
         self.client = Client(stack.environment())
+        self._uploads = BlobServiceClient.from_connection_string(
+            stack.config.connection_string(), user_agent=PLATFORM_AGENT
+        )
         provision(self.client)
         clients = app_clients(Cloud(stack))
         topic = Topic(location="westeurope", input_schema="CloudEventSchemaV1_0", disable_local_auth=True)
@@ -65,7 +70,7 @@ class FaultyStack:
 
     def close(self) -> None:
         self.set_faults()
-        for each in (self._blobs, self._tables, self.client.storage):
+        for each in (self._blobs, self._tables, self._uploads):
             each.close()
 
     def _promote(self, clients: Clients, folder: Path) -> None:
@@ -120,18 +125,22 @@ class FaultyStack:
     def drop(self, folder: str, count: int) -> set[str]:
         """Upload so many images at once, the last of which is none; returns their names."""
         contents = itertools.cycle(map(plain_jpeg, COLOURS.values()))
-        files = [(f"{folder}/{number}.jpg", content) for number, content in zip(range(count), contents, strict=False)]
-        files[-1] = (files[-1][0], b"this is no image")
-        self.client.upload(self.settings.images_container, files)
-        return {name for name, _ in files}
+        files = {f"{folder}/{number}.jpg": content for number, content in zip(range(count), contents, strict=False)}
+        files[max(files)] = b"this is no image"
+        container = self._uploads.get_container_client(self.settings.images_container)
+        for name, content in files.items():
+            container.upload_blob(name, content)
+        return set(files)
 
     def assert_each_once(self, names: set[str]) -> None:
         """Wait until nothing is left to do: each image has one row, the text alone an error, and there is no job but
         one of each batch.
         """
-        wait_for(f"rows of {min(names)} and others", lambda: names <= self._counts().keys(), seconds=END_SECONDS)
+        wait_for(
+            f"rows of {min(names)} …", lambda: names <= {row["image"] for row in self._rows()}, seconds=END_SECONDS
+        )
         wait_for("the end of all batches", self._is_done, seconds=END_SECONDS)
-        found = [row for row in rows(self.client) if row["image"] in names]
+        found = [row for row in self._rows() if row["image"] in names]
         assert Counter(row["image"] for row in found) == Counter(names)
         assert [row["image"] for row in found if row["error"]] == [max(names)]
         labels = dict(zip(sorted(names), itertools.cycle(COLOURS), strict=False))
@@ -140,8 +149,10 @@ class FaultyStack:
         started = [str(job["name"]) for job in self.client.get("/api/jobs?kind=scoring")["jobs"]]
         assert sorted(started) == sorted(submitted), "each job is one batch's, and each batch has one at most"
 
-    def _counts(self) -> Counter[str]:
-        return Counter(row["image"] for row in rows(self.client))
+    def _rows(self) -> list[dict[str, str]]:
+        container = self._blobs.get_container_client(self.settings.predictions_container)
+        paths = [name for name in map(str, container.list_blob_names()) if name.endswith(".csv")]
+        return read_rows([container.download_blob(path).readall() for path in paths])
 
     def _is_done(self) -> bool:
         return not self.ledger.open_batches() and not self.ledger.count_waiting(1)

@@ -10,11 +10,12 @@ import pytest
 from azure.storage.blob import ContainerClient
 
 from handlers.http import idempotency
-from handlers.http.idempotency import FOLDER, Record, once
+from handlers.http.idempotency import Record, once
 from handlers.http.problems import HttpError
 from handlers.http.reading import IDEMPOTENCY_KEY
 from shared.clients import Clients
 from shared.errors import InvalidRequestError
+from shared.request_notes import FOLDER, Note, delete_old_notes
 from tests.unit.handlers.support import body_of, request
 
 KEY = "7a4e"
@@ -121,7 +122,7 @@ def test_what_a_killed_worker_left_is_taken_over_when_nobody_can_wait_any_more(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(idempotency, "_forget", lambda *_: None)
+        patch.setattr(Note, "delete", lambda _: None)
         with pytest.raises(Killed):
             once(clients, asked(), "train", killed)
     with pytest.raises(HttpError):
@@ -151,14 +152,15 @@ def test_an_answer_is_forgotten_after_a_day(clients: Clients) -> None:
     assert work.times == 2
 
 
-def test_what_has_expired_is_deleted_along_the_way(clients: Clients, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_has_expired_is_deleted_along_the_way(clients: Clients) -> None:
     once(clients, asked(), "train", Work())
     (old,) = names(clients)
-    shard = old.rpartition("/")[0]
-    monkeypatch.setattr(idempotency, "KEPT", -dt.timedelta(minutes=1))
-    idempotency._delete_expired(clients, f"{FOLDER}/zz/")
+    name = old.rpartition("/")[2]
+    soon = dt.datetime.now(dt.UTC) + dt.timedelta(minutes=1)
+    delete_old_notes(clients, name, soon - dt.timedelta(hours=1))
+    delete_old_notes(clients, f"zz{name}", soon)
     assert names(clients) == [old]
-    idempotency._delete_expired(clients, f"{shard}/")
+    delete_old_notes(clients, name, soon)
     assert names(clients) == []
 
 
