@@ -54,6 +54,8 @@ def dispatch(clients: Clients, ledger: Ledger) -> None:
 
 
 class _Tick:
+    """One dispatch, by whoever has the lease."""
+
     def __init__(self, clients: Clients, ledger: Ledger, may_go_on: Callable[[], bool]) -> None:
         self._clients = clients
         self._ledger = ledger

@@ -45,7 +45,7 @@ class Store:
             facts.etag[index] = 1
             facts.md5[index] = self.md5.get(path, 0)
 
-    def read(self, catalogue: Catalogue, facts: Facts, chosen: NDArray[np.int64], limit: int) -> None:
+    def read(self, catalogue: Catalogue, facts: Facts, chosen: NDArray[np.integer[Any]], limit: int) -> None:
         for index, _, path in catalogue.locations(chosen.tolist()):
             if path in self.damaged:
                 facts.state[index] = UNUSABLE
