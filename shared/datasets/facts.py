@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ UNCHECKED, THERE, MISSING = range(3)
 # Of `Facts.format`.
 IMAGE_FORMATS = ("", "JPEG", "MPO", "PNG", "BMP", "TIFF")
 
+_Item = TypeVar("_Item", bound="np.generic[Any]")
+
 
 class Facts:
     """`size` in bytes, -1 if unknown; `etag` and `md5` as 64 bits, 0 if unknown; `bits`, `colour` and `format` as in
@@ -26,14 +29,15 @@ class Facts:
     """
 
     def __init__(self, count: int) -> None:
-        self.exists = np.zeros(count, np.uint8)
-        self.size = np.full(count, -1, np.int64)
-        self.etag = np.zeros(count, np.uint64)
-        self.md5 = np.zeros(count, np.uint64)
-        self.state = np.zeros(count, np.uint8)
-        self.bits = np.zeros(count, np.uint64)
-        self.colour = np.zeros((count, 3), np.uint8)
-        self.format = np.zeros(count, np.uint8)
+        self.exists = _zeros(count, np.uint8)
+        self.size = _zeros(count, np.int64)
+        self.size[:] = -1
+        self.etag = _zeros(count, np.uint64)
+        self.md5 = _zeros(count, np.uint64)
+        self.state = _zeros(count, np.uint8)
+        self.bits = _zeros(count, np.uint64)
+        self.colour = _zeros((count, 3), np.uint8)
+        self.format = _zeros(count, np.uint8)
         self.problems: dict[int, str] = {}
 
     def problem(self, index: int) -> str:
@@ -53,6 +57,14 @@ class Facts:
         for name, values in vars(self).items():
             if name != "problems":
                 setattr(self, name, values[chosen])
+
+
+def _zeros(shape: int | tuple[int, int], kind: type[_Item]) -> NDArray[_Item]:
+    """An array in memory of its own. In the heap, which arrays of the moment leave full of holes, those that last would
+    let it grow by half.
+    """
+    size = int(np.prod(shape)) * np.dtype(kind).itemsize
+    return np.ndarray(shape, kind, mmap.mmap(-1, max(size, 1)))
 
 
 @dataclass

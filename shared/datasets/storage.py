@@ -1,6 +1,6 @@
 """An export's images in blob storage, and what is kept about them in the work container.
 
-What it costs: one request for 5,000 blobs of each folder that has images of the export; one download for each image
+What it costs: one request for 2,000 blobs of each folder that has images of the export; one download for each image
 that is new since the last export; a few requests for the two files that are kept.
 """
 
@@ -35,9 +35,10 @@ if TYPE_CHECKING:
 SIGNATURES = "datasets/signatures.npy"
 # Beyond so many folders of one container, all below the folders' common beginning is listed instead.
 MAX_FOLDERS = 1000
-# Folders may hold far more than the export. So many requests, of up to 5,000 blobs each, and the rest goes unchecked.
+# Folders may hold far more than the export. So many requests, and the rest goes unchecked.
 MAX_REQUESTS = 2000
-PAGE_SIZE = 5000
+# Of the 5,000 that are possible the XML takes 20 MB.
+PAGE_SIZE = 2000
 DOWNLOADS = 8
 # Larger images are not downloaded for a comparison.
 MAX_READ_BYTES = 20_000_000

@@ -26,7 +26,7 @@ BASELINE, PROGRESSIVE = (
 )
 
 
-@pytest.mark.parametrize("content", [BASELINE, PROGRESSIVE, SAMPLES["JPEG cmyk"], SAMPLES["JPEG grey"]])
+@pytest.mark.parametrize("content", [BASELINE, PROGRESSIVE, SAMPLES["JPEG cmyk"], SAMPLES["JPEG grey"]], ids=range(4))
 @pytest.mark.parametrize("missing", [1, 2, 4, 10])
 def test_a_jpeg_that_lacks_its_last_bytes_is_mended(content: bytes, missing: int) -> None:
     checked = check_image(content[:-missing], max_megapixels=1)

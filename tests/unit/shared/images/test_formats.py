@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from typing import Any
 
 import numpy as np
@@ -177,6 +178,8 @@ def test_frames_after_the_first_are_noted(name: str) -> None:
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image"),
         (b"%!PS-Adobe-3.0 EPSF-3.0", "not an image"),
     ],
+    # Named by their numbers: an encoded profile has the time in it.
+    ids=itertools.count(),
 )
 def test_what_is_no_image_is_refused_with_the_reason(content: bytes, reason: str) -> None:
     with pytest.raises(ImageRejectedError, match=reason):
