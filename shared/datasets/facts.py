@@ -85,7 +85,9 @@ class Remembered:
         return found
 
     def with_sides(self, digests: NDArray[np.uint64], sides: NDArray[np.uint8]) -> Remembered:
-        """The same with newer sides added."""
+        """The same with newer sides added, whose digests are sorted."""
+        if not len(self.digests):
+            return Remembered(digests, sides, self.version)
         old = ~np.isin(self.digests, digests)
         every = np.concatenate((self.digests[old], digests))
         order = np.argsort(every, kind="stable")

@@ -54,7 +54,7 @@ def group_images(catalogue: Catalogue, facts: Facts, same: Pairs) -> tuple[NDArr
     limit = max(MAX_SMALL_GROUP, int(count * MAX_SHARE))
     numbered = _numbered(catalogue)
     read = facts.state == READ
-    alike = near_pairs(facts.bits, facts.colour, np.flatnonzero(read))
+    alike = near_pairs(facts.bits, facts.colour, np.flatnonzero(read).astype(np.int32))
     bursts = _bursts(numbered, facts, read)
     roots = connected(count, itertools.chain([same], alike, bursts, [numbered.unseen(read)]))
     large = np.bincount(roots, minlength=count)[roots] > limit
@@ -118,8 +118,8 @@ def near_pairs(bits: NDArray[np.uint64], colour: NDArray[np.uint8], chosen: Indi
     the images are sorted by them, and each is compared with the next few that have the same: the time is in proportion
     to the number of images, and of very many that share two bytes some pairs are missed.
     """
-    detail = np.bitwise_count(bits[chosen])
-    chosen = chosen[(detail >= MIN_DETAIL) & (detail <= 64 - MIN_DETAIL)].astype(np.int32)
+    detail = np.bitwise_count(bits)
+    chosen = chosen[((detail >= MIN_DETAIL) & (detail <= 64 - MIN_DETAIL))[chosen]]
     del detail
     for high in itertools.combinations(range(8), 2):
         turned = _turned(bits, chosen, high)
@@ -202,8 +202,10 @@ def _numbered(catalogue: Catalogue) -> _Numbered:
                     known.clear()
                 known[key] = image_digest(container, "\0".join(key[1:]))
             series[index] = known[key]
-    order = np.flatnonzero(numbers != _UNNUMBERED).astype(np.int32)
-    order = order[np.lexsort((numbers[order], series[order]))]
+    # By number, then by series: less memory than both at once.
+    order = np.argsort(numbers, kind="stable").astype(np.int32)
+    order = order[np.argsort(series[order], kind="stable").astype(np.int32)]
+    order = order[numbers[order] != _UNNUMBERED]
     series, numbers = series[order], numbers[order]
     same = series[1:] == series[:-1]
     del series

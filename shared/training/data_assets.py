@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import InvalidRequestError, NotFoundError
-from shared.labels.mltable import MAX_BYTES
+from shared.labels.mltable import MAX_BYTES, load_yaml
 from shared.labels.model import shortened
 from shared.locations import locate, read_datastores
 
@@ -104,13 +104,11 @@ def _describe(clients: Clients, name: str, version: str) -> dict[str, Any]:
 
 
 def _parsed(text: object) -> object:
-    import yaml
-
     if not isinstance(text, str) or len(text) > MAX_BYTES:
         return None
     try:
-        parsed: object = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
+        parsed: object = load_yaml(text)
+    except ValueError:
         return None
     return parsed
 

@@ -454,7 +454,7 @@ class OvertakenAtFirst(Writes):
         self._other = other
 
     def write(self, request: Any, send: Any) -> Any:
-        if self.count == 2:
+        if self.number == 2:
             blob = self._other.blobs.get_blob_client(self._other.settings.work_container, LEASE_PATH)
             blob.upload_blob(b"", overwrite=False)
             blob.acquire_lease(60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -26,11 +27,21 @@ class Writes:
 
     def __init__(self) -> None:
         self.count = 0
+        self._counting = threading.Lock()
+        self._thread = threading.local()
+
+    @property
+    def number(self) -> int:
+        """The number of the write that this thread is at."""
+        number: int = self._thread.number
+        return number
 
     def send(self, request: Any, send: Callable[[], Any]) -> Any:
         """Send one request, through `send`."""
         if request.method not in {"GET", "HEAD"}:
-            self.count += 1
+            with self._counting:
+                self.count += 1
+                self._thread.number = self.count
             return self.write(request, send)
         return send()
 
@@ -70,7 +81,7 @@ class AnswerLostAt(Writes):
 
     def write(self, request: Any, send: Callable[[], Any]) -> Any:
         answer = send()
-        if self.count == self._number:
+        if self.number == self._number:
             answer.internal_response.close()
             raise ServiceResponseError("connection aborted")
         return answer

@@ -10,7 +10,7 @@ import azure.functions as func
 import pytest
 from azure.functions.blob import InputStream
 
-from handlers.batches import dispatch_batches
+from handlers.batches import dispatch_batches, plan_rescorings
 from handlers.images import image_landed, image_poisoned, image_too_large
 from handlers.job_events import job_changed, job_settle
 from handlers.label_exports import label_export_landed
@@ -18,6 +18,7 @@ from shared.batches.dispatching import new_batch
 from shared.clients import Clients
 from shared.errors import InvalidRequestError
 from shared.ledger import Image, Ledger
+from shared.rescoring import request_rescoring, rescoring_report
 from tests.support import drop_image, plain_jpeg, promote_bundle
 from tests.unit.handlers.support import blob_created, event, message, user_function
 
@@ -69,6 +70,18 @@ def test_the_timer_makes_a_batch_of_what_waits(clients: Clients, tmp_path: Path)
     assert waiting(clients) == []
     csv, summary = clients.blobs.get_container_client("predictions").list_blob_names()
     assert (csv[-4:], summary) == (".csv", f"{csv[:-4]}_batch.json")
+
+
+def test_a_message_has_a_rescoring_planned_and_the_timer_scores_it(clients: Clients, tmp_path: Path) -> None:
+    promote_bundle(clients, tmp_path)
+    drop_image(clients, "a.jpg", plain_jpeg())
+    ledger = Ledger(clients.tables)
+    asked = request_rescoring(clients, ledger, "", "champion")
+    (sent,) = messages(clients, "rescore")
+    user_function(plan_rescorings)(message(sent))
+    user_function(dispatch_batches)(None)
+    user_function(plan_rescorings)(message(sent))
+    assert rescoring_report(clients, asked["id"])["state"] == "done"
 
 
 def test_a_label_export_that_landed_is_put_on_the_queue(clients: Clients) -> None:
