@@ -4,7 +4,10 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 SOURCES := function_app.py handlers shared components local tests bench docs infra
 
-.PHONY: help setup demo run reset test check types types-on-cluster format generate bench load requirements resolve-cluster clean
+# Without compiled files every process of the stack and of the tests would compile the code anew.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help setup demo run reset test check types types-on-cluster format generate bench load screenshots requirements resolve-cluster clean
 
 help: ## show this
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -76,6 +79,9 @@ bench: setup ## run the benchmarks
 	@$(RUN) -m bench.results
 	@$(RUN) -m bench.scoring
 	@$(RUN) -m bench.thresholds
+
+screenshots: setup ## take the README's pictures of the page
+	@$(RUN) -m docs.screenshots
 
 resolve-cluster: ## check that the pins of the cluster's environment fit together
 	@$(RUN) -c "import yaml; print(*yaml.safe_load(open('components/environment.yaml'))['dependencies'][-1]['pip'], sep='\n')" \

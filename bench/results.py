@@ -151,9 +151,9 @@ def collect(connection_string: str, count: int) -> None:
 
 def prepare(connection_string: str, count: int, labels: int) -> None:
     """Put a batch's manifest and parts into storage, as the dispatcher and the cluster do."""
-    from shared.manifests import write_manifest
+    from shared.manifests import part_path, write_manifest
     from shared.results import read_shard
-    from shared.scoring import Outcome, part_path
+    from shared.scoring import Outcome
 
     clients = Clients(bench_settings(), {"DATA_STORAGE": connection_string})
     for container in ("labelloop", "predictions"):

@@ -41,8 +41,9 @@ from local.processes import start_guarded, stop
 from local.sample.sample_set import make_sample_set
 from local.stack import azurite_executable, connects
 from shared.inference import BATCH_SIZE, CARD_FILE, LABELS_FILE, MODEL_FILE, Classifier
+from shared.manifests import ManifestRow
 from shared.preprocessing import Preprocessing
-from shared.scoring import ManifestRow, score_part
+from shared.scoring import score_part
 
 ROUNDS, LABELS, WAIT_SECONDS = 5, 20, 60
 CONTAINER, WORK = "images", "work"

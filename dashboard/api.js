@@ -54,8 +54,12 @@ export async function send(method, url, { body, headers, signal } = {}) {
     }
     if (answer.ok || answer.status === 304) return answer;
     const told = await answer.json().catch(() => null);
-    // The host refuses a missing or wrong key without a document; a refusal with one is the app's.
-    if (answer.status === 401 && (key.get() !== used || (await (asking ??= askForKey(told).finally(() => (asking = null)))))) continue;
+    if (answer.status === 401) {
+      // Another request may have asked for a key meanwhile.
+      if (key.get() !== used || (await (asking ??= askForKey(told).finally(() => (asking = null))))) continue;
+      // The host refuses a missing or wrong key without a document.
+      throw new Problem(401, told ?? { detail: "This needs a key that opens it, and none was given." });
+    }
     throw new Problem(answer.status, told);
   }
 }

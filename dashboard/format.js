@@ -35,3 +35,11 @@ export const words = (name) => String(name ?? "").replaceAll("_", " ");
 
 /** A path's last part. */
 export const basename = (path) => String(path).split("/").pop();
+
+/** The day after one (`2026-11-24`); what is no day stays as it is. */
+export function nextDay(date) {
+  const day = new Date(`${date}T00:00:00Z`);
+  if (Number.isNaN(day.valueOf())) return date;
+  day.setUTCDate(day.getUTCDate() + 1);
+  return day.toISOString().slice(0, 10);
+}

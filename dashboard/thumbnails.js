@@ -19,15 +19,22 @@ const seen = new IntersectionObserver((entries) => {
   next();
 }, { rootMargin: "200px" });
 
-/** A picture of an image in storage, at most `size` px wide and high. */
-export function thumbnail(image, size = 256) {
-  const picture = h("img.thumbnail", { alt: "", decoding: "async", width: size, height: size });
+/** A picture of an image in storage, at most `size` px wide and high; `alt` where it says more than the text beside it. */
+export function thumbnail(image, { size = 256, alt = "", large = false } = {}) {
+  const kind = large ? "thumbnail large" : "thumbnail";
+  if (isRefused(image)) return none(kind, "no picture: this is no image that can be shown");
+  const picture = h("img", { class: kind, alt, decoding: "async", width: size, height: size });
   picture.wanted = `${path("thumbnails", image.path)}?size=${size}`;
   picture.known = `${picture.wanted} ${image.etag}`;
   if (known.has(picture.known)) picture.src = known.get(picture.known);
   else seen.observe(picture);
   return picture;
 }
+
+// What was refused at its arrival is no picture either, and is not asked for.
+const isRefused = (image) => image.state === "rejected" || (Boolean(image.error) && (image.state === "waiting" || image.state === "batched"));
+
+const none = (kind, text) => h("div", { class: `${kind} missing` }, text);
 
 function next() {
   while (running < AT_ONCE && queue.length) {
@@ -48,8 +55,7 @@ async function show(picture) {
     keep(picture.known, address);
     picture.src = address;
   } catch (error) {
-    picture.classList.add("missing");
-    picture.alt = `no picture: ${error.message}`;
+    picture.replaceWith(none(picture.className, `no picture: ${error.message}`));
   }
 }
 

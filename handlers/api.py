@@ -16,6 +16,7 @@ from handlers.routes import (
     predictions,
     provisioning,
     review,
+    subscriptions,
     thumbnails,
     unknown_paths,
 )
@@ -36,6 +37,7 @@ MODULES = (
     predictions,
     provisioning,
     review,
+    subscriptions,
     thumbnails,
     unknown_paths,
 )

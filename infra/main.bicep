@@ -204,8 +204,10 @@ var tuning = {
   BATCH_TIMEOUT_MINUTES: '720'
   INLINE_MAX_IMAGES: '32'
   API_AUTH: 'keys'
+  WEBHOOK_ALLOWED_HOSTS: ''
   MAX_ATTEMPTS: '3'
   SWEEP_INTERVAL: '0 30 * * * *'
+  SWEEP_GRACE_MINUTES: '30'
   MAX_IMAGE_MEGAPIXELS: '100'
   MAX_IMAGE_MEGABYTES: '100'
 }
@@ -308,6 +310,7 @@ module dataContents 'modules/storage-contents.bicep' = {
       'announcements'
       'rescore'
       'found-images'
+      'webhooks'
     ] : []
     tables: makesContents ? [
       'ledger'

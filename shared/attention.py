@@ -29,7 +29,8 @@ EXPORT_WORDS = {
 @dataclass(frozen=True)
 class Situation:
     """The loop as it is. `exports` newest first, as `datasets.list_exports` tells them; `dead_letters` as
-    `unreturned_report`; `poisoned`: messages that were given up, by queue, or why the queues do not answer.
+    `unreturned_report`; `poisoned`: messages that were given up, by queue, or why the queues do not answer;
+    `paused_webhooks`: which, and why.
     """
 
     now: dt.datetime
@@ -42,6 +43,7 @@ class Situation:
     waiting: int = 0
     dead_letters: str = "ok"
     poisoned: Mapping[str, int] | str = ""
+    paused_webhooks: Sequence[str] = ()
 
 
 def attention(situation: Situation) -> list[dict[str, str | None]]:
@@ -75,6 +77,9 @@ def _account(situation: Situation) -> list[dict[str, str | None]]:
             told.append(_note(ERROR, text))
     if situation.dead_letters != "ok":
         told.append(_note(WARNING, f"Events that Event Grid could not deliver: {situation.dead_letters}."))
+    for each in situation.paused_webhooks:
+        text = f"Nothing is delivered to a webhook any more: {each}."
+        told.append(_note(WARNING, text))
     return told
 
 

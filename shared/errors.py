@@ -56,6 +56,12 @@ class ExportError(LabelLoopError):
         self.reasons = reasons
 
 
+class WebhookRefusedError(LabelLoopError):
+    """Nothing is delivered to this URL, or not now; the message says why, and does not repeat the URL."""
+
+    field = "url"
+
+
 class ProvisioningError(LabelLoopError):
     """An Azure resource could not be made as desired. `resource` names it."""
 

@@ -1,4 +1,5 @@
-"""What the app announces to other systems: CloudEvents to the custom topic that EVENTS_TOPIC_ENDPOINT names.
+"""What the app announces to other systems: CloudEvents to the custom topic that EVENTS_TOPIC_ENDPOINT names, and to
+whoever has subscribed with a webhook (`shared/webhooks`).
 
 An announcement is put on a queue and sent from there, so that a topic that can't be reached neither fails nor delays
 what is announced. It may come twice, and after a later one; the same announcement always has the same id.
@@ -6,23 +7,25 @@ what is announced. It may come twice, and after a later one; the same announceme
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime as dt
 import hashlib
 import json
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from shared.messages import put
 from shared.queues import ANNOUNCEMENTS
 
 if TYPE_CHECKING:
     from shared.clients import Clients
 
 TYPE_PREFIX = "LabelLoop."
+# Who gets an announcement.
+WEBHOOKS, TOPIC = "webhooks", "topic"
 # Waits before the next try of an announcement that was not taken: a day in all, as long as Event Grid itself tries to
 # deliver (https://learn.microsoft.com/azure/event-grid/delivery-and-retry).
 RETRY_SECONDS = (60, 300, 1500, *[3600] * 24)
@@ -167,8 +170,11 @@ class ImageRejected(Announcement):
 
 
 def announce(clients: Clients, announcement: Announcement) -> None:
-    """Put an announcement on the queue. No effect where no topic is set."""
-    if not clients.settings.events_topic_endpoint:
+    """Put an announcement on the queue. No effect where there are neither a topic nor subscriptions for it."""
+    from shared.webhooks.subscriptions import is_wanted
+
+    has_topic = bool(clients.settings.events_topic_endpoint)
+    if not has_topic and not is_wanted(clients, announcement.type):
         return
     name = f"{announcement.type}\n{announcement.key}"
     event = {
@@ -178,21 +184,48 @@ def announce(clients: Clients, announcement: Announcement) -> None:
         "time": dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds"),
         "data": dataclasses.asdict(announcement),
     }
-    _enqueue(clients, event)
+    _enqueue(clients, event, [] if has_topic else [TOPIC])
 
 
 def publish(clients: Clients, message: str) -> None:
-    """Send what `announce` put on the queue. When the topic doesn't take it, it goes back to wait for the next try.
+    """Send what `announce` put on the queue to the topic, and put it on the queue of webhooks. Who does not take it now
+    gets it at the next try.
 
     Raises azure.core.exceptions.AzureError when the last try failed, too, and SettingsError when it can't be told which
     app this is; the host then moves the message to the poison queue.
     """
     from azure.core.exceptions import AzureError
-    from azure.core.messaging import CloudEvent
+
+    from shared.webhooks.delivering import fan_out
 
     content = json.loads(message)
-    event, attempt = content["event"], content["attempt"]
-    if not clients.settings.events_topic_endpoint:
+    event, attempt, done = content["event"], content["attempt"], list(content.get("done", ()))
+    failed: list[AzureError] = []
+    for name, send in {WEBHOOKS: fan_out, TOPIC: _send_to_topic}.items():
+        if name in done:
+            continue
+        try:
+            send(clients, event)
+        except AzureError as error:
+            error.add_note(f"{event['type']} about {event['subject']} was not given to the {name}")
+            failed.append(error)
+        else:
+            done.append(name)
+    if not failed:
+        return
+    if attempt >= len(RETRY_SECONDS):
+        raise failed[0]
+    for each in failed:
+        logger.warning("%s, which is tried again in %d s: %s", "; ".join(each.__notes__), RETRY_SECONDS[attempt], each)
+    _enqueue(clients, event, done, attempt=attempt + 1, delay=RETRY_SECONDS[attempt])
+
+
+def _send_to_topic(clients: Clients, event: Mapping[str, Any]) -> None:
+    from azure.core.exceptions import AzureError
+    from azure.core.messaging import CloudEvent
+
+    endpoint = clients.settings.events_topic_endpoint
+    if not endpoint:
         logger.warning("%s about %s is not sent: EVENTS_TOPIC_ENDPOINT is empty now", event["type"], event["subject"])
         return
     announced = CloudEvent(
@@ -207,24 +240,14 @@ def publish(clients: Clients, message: str) -> None:
     try:
         clients.announcements_topic.send(announced)
     except AzureError as error:
-        refused = f"{clients.settings.events_topic_endpoint} did not take {event['type']} about {event['subject']}"
-        if attempt >= len(RETRY_SECONDS):
-            error.add_note(refused)
-            raise
-        logger.warning("%s, which is sent again in %d s: %s", refused, RETRY_SECONDS[attempt], error)
-        _enqueue(clients, event, attempt=attempt + 1, delay=RETRY_SECONDS[attempt])
+        error.add_note(f"{endpoint} did not take it")
+        raise
 
 
-def _enqueue(clients: Clients, event: Mapping[str, Any], *, attempt: int = 0, delay: int = 0) -> None:
-    """`attempt` counts the tries that failed; the message is seen after `delay` seconds."""
-    from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
-
-    queue = clients.queue(ANNOUNCEMENTS)
-    message = json.dumps({"event": event, "attempt": attempt})
-    try:
-        queue.send_message(message, visibility_timeout=delay)
-    except ResourceNotFoundError:
-        # An app that was upgraded works on before it is provisioned again.
-        with contextlib.suppress(ResourceExistsError):
-            queue.create_queue()
-        queue.send_message(message, visibility_timeout=delay)
+def _enqueue(
+    clients: Clients, event: Mapping[str, Any], done: Sequence[str], *, attempt: int = 0, delay: int = 0
+) -> None:
+    """`done`: who has it, or is not to get it. `attempt` counts the tries that failed; the message is seen after
+    `delay` seconds.
+    """
+    put(clients, ANNOUNCEMENTS, {"event": event, "attempt": attempt, "done": done}, delay=delay)

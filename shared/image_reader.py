@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from azure.core.exceptions import HttpResponseError
     from azure.storage.blob import BlobServiceClient, StorageStreamDownloader
 
-    from shared.scoring import ManifestRow
+    from shared.manifests import ManifestRow
 
 DELETED = "the image was deleted before it was scored"
 REPLACED = "the image was replaced before it was scored; its newer content has a row of its own"

@@ -12,16 +12,33 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from shared.ledger import Batch, Image
-from shared.scoring import ManifestRow, manifest_path
-
 if TYPE_CHECKING:
     from shared.clients import Clients
+    from shared.ledger import Batch, Image
     from shared.settings import Settings
 
 MIN_SHARD_IMAGES, MAX_SHARD_IMAGES = 16, 512
 # So many shards a node at least: enough that nodes finish together, few enough that starting one costs little.
 SHARDS_PER_NODE = 2
+
+
+@dataclass(frozen=True)
+class ManifestRow:
+    """One image of a batch: its ledger `key`, the blob that arrived, and the blob to be scored.
+
+    With an `error` the image was rejected at its arrival, and is not read.
+    """
+
+    key: str
+    image: str
+    container: str
+    path: str
+    etag: str
+    attempts: int = 0
+    error: str = ""
+
+    def to_json(self) -> str:
+        return json.dumps(self.__dict__)
 
 
 @dataclass(frozen=True)
@@ -33,15 +50,42 @@ class Manifest:
     shards: int
 
 
+def read_lines(content: str) -> list[str]:
+    """The lines of JSON Lines. Not `splitlines`, which also breaks at characters that JSON strings may contain."""
+    return [line for line in content.split("\n") if line]
+
+
+def read_manifest(content: str) -> list[ManifestRow]:
+    """The rows of a manifest shard."""
+    return [ManifestRow(**json.loads(line)) for line in read_lines(content)]
+
+
+def manifest_folder(folder: str) -> str:
+    """The folder of a batch's manifest shards below the batch's own, with a slash at its end."""
+    return f"{folder}manifest/"
+
+
+def manifest_path(folder: str, shard: int) -> str:
+    """A manifest shard's blob in the work container."""
+    return f"{manifest_folder(folder)}shard-{shard:05d}.jsonl"
+
+
+def part_path(folder: str, shard: int | str) -> str:
+    """The blob of a shard's outcomes in the work container. `shard` is its number, or its manifest file's stem."""
+    stem = shard if isinstance(shard, str) else f"shard-{shard:05d}"
+    return f"{folder}parts/{stem}.jsonl"
+
+
 def write_manifest(clients: Clients, batch_id: str, labels: Sequence[str], images: Sequence[Image]) -> Manifest:
     """Write a batch's images as shards, in the order of their keys, and the labels of the model that scores them.
 
-    The folder is named by the images, so that writing the same again writes the same, and anything else lies beside it.
+    The folder is named by the images and by how many a shard has, which settings say: writing the same again writes the
+    same, and anything else lies beside it.
     """
     ordered = sorted(images, key=lambda image: image.key)
-    digest = hashlib.sha256("\n".join(image.key for image in ordered).encode()).hexdigest()[:8]
-    folder = f"batches/{batch_id}/{digest}/"
     size = shard_size(len(ordered), clients.settings)
+    named = "\n".join([str(size), *(image.key for image in ordered)])
+    folder = f"batches/{batch_id}/{hashlib.sha256(named.encode()).hexdigest()[:8]}/"
     container = clients.blobs.get_container_client(clients.settings.work_container)
     container.upload_blob(_labels_path(folder), json.dumps(labels).encode(), overwrite=True)
     for shard, start in enumerate(range(0, len(ordered), size)):

@@ -15,7 +15,6 @@ from weakref import WeakKeyDictionary
 
 from shared import datasets
 from shared.attention import Situation, attention
-from shared.batch_queries import MOST_WAITING
 from shared.dead_letters import unreturned_report
 from shared.errors import NotFoundError
 from shared.ledger import Batch, DayCounts, Ledger, rfc3339
@@ -23,6 +22,7 @@ from shared.models import model_store
 from shared.queues import QUEUES
 from shared.review.corrections import Corrections, Counts
 from shared.training.line import read_line
+from shared.webhooks.subscribing import paused_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 FRESH_SECONDS, TRAINING_FRESH_SECONDS = 3.0, 10.0
 EXPORTS, FILES = 20, 5
+# So many waiting images are counted; more are told as more.
+MOST_WAITING = 10_000
 WORKERS = 8
 
 _lock = threading.Lock()
@@ -91,6 +93,7 @@ def overview(clients: Clients) -> dict[str, Any]:
         "letters": found("dead letters", lambda: unreturned_report(clients.blobs), "ok"),
         "poisoned": poisoned,
         "corrections": found("the ledger", lambda: Corrections(clients.tables).counts(), Counts(0, 0, 0)),
+        "webhooks": found("the ledger", lambda: paused_words(clients), []),
     }
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="overview") as pool:
         tasks = {name: pool.submit(ask) for name, ask in asks.items()}
@@ -112,6 +115,7 @@ def overview(clients: Clients) -> dict[str, Any]:
         waiting=told["waiting"],
         dead_letters=told["letters"],
         poisoned=told["poisoned"],
+        paused_webhooks=told["webhooks"],
     )
     return {
         "generated_at": rfc3339(now),

@@ -18,7 +18,7 @@ from shared.cluster import code_folder, environment_reference
 from shared.datasets import DataSet
 from shared.ledger import Batch
 from shared.locations import datastore_name
-from shared.scoring import manifest_folder
+from shared.manifests import manifest_folder
 from shared.settings import Settings
 
 MINI_BATCH_TIMEOUT_SECONDS = 1800

@@ -6,7 +6,8 @@ JOB_EVENTS = "job-events"
 ANNOUNCEMENTS = "announcements"
 RESCORE = "rescore"
 FOUND_IMAGES = "found-images"
-QUEUES = (PROVISION, LABEL_EXPORTS, JOB_EVENTS, ANNOUNCEMENTS, RESCORE, FOUND_IMAGES)
+WEBHOOKS = "webhooks"
+QUEUES = (PROVISION, LABEL_EXPORTS, JOB_EVENTS, ANNOUNCEMENTS, RESCORE, FOUND_IMAGES, WEBHOOKS)
 # Where the host puts a message that was taken up in vain for maxDequeueCount times:
 # https://learn.microsoft.com/azure/azure-functions/functions-bindings-storage-queue-trigger#poison-messages
 POISONED_PROVISION = f"{PROVISION}-poison"

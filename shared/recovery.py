@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from shared.dead_letters import Letter, find_letter, oldest_letters, one_line
 from shared.errors import InvalidRequestError
 from shared.event_grid import BLOB_CREATED, RUN_EVENTS, BlobEvent, Event, announce_ended_job, blob_event
-from shared.images import Rejection, receive_image, reject_image, too_large
+from shared.images import receive_told
 from shared.training import EXPORTS_FOLDER, LandedExport, announce_export
 
 if TYPE_CHECKING:
@@ -116,7 +116,9 @@ def _return_event(clients: Clients, ledger: Ledger, event: Event) -> None:
 
 
 def _return_blob(clients: Clients, ledger: Ledger, told: BlobEvent) -> None:
-    """Take in what the blob is now, whatever it was when the event was sent. No effect when it is gone."""
+    """Take in what the blob is now, whatever it was when the event was sent. No effect when it is gone, nor when it was
+    taken in before: then it is not read.
+    """
     from azure.core.exceptions import ResourceNotFoundError
 
     settings = clients.settings
@@ -127,11 +129,7 @@ def _return_blob(clients: Clients, ledger: Ledger, told: BlobEvent) -> None:
         found = clients.blobs.get_blob_client(told.container, told.path).get_blob_properties()
     except ResourceNotFoundError:
         return
-    if not is_image:
-        announce_export(clients, LandedExport(told.container, told.path, str(found.etag)))
-    elif found.size > settings.max_image_megabytes * 1_000_000:
-        rejection = Rejection(told.path, str(found.etag), too_large(found.size, settings))
-        reject_image(clients, ledger, rejection)
+    if is_image:
+        receive_told(clients, ledger, told.path, str(found.etag))
     else:
-        # Without the content that a trigger has read, it is read there, together with its etag.
-        receive_image(clients, ledger, told.path, b"")
+        announce_export(clients, LandedExport(told.container, told.path, str(found.etag)))

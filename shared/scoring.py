@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from shared.errors import ImageUnavailableError
 from shared.image_reader import ImageReader
 from shared.inference import READERS, Classifier
+from shared.manifests import ManifestRow, read_lines
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobServiceClient
@@ -27,25 +28,6 @@ SAVE_SECONDS = 60.0
 OUTAGE = 2 * READERS
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class ManifestRow:
-    """One image of a batch: its ledger `key`, the blob that arrived, and the blob to be scored.
-
-    With an `error` the image was rejected at its arrival, and is not read.
-    """
-
-    key: str
-    image: str
-    container: str
-    path: str
-    etag: str
-    attempts: int = 0
-    error: str = ""
-
-    def to_json(self) -> str:
-        return json.dumps(self.__dict__)
 
 
 @dataclass(frozen=True)
@@ -65,32 +47,6 @@ class Outcome:
     def from_json(cls, line: str) -> Outcome:
         values: dict[str, Any] = json.loads(line)
         return cls(**{**values, "labels": tuple(values["labels"]), "probabilities": tuple(values["probabilities"])})
-
-
-def read_lines(content: str) -> list[str]:
-    """The lines of JSON Lines. Not `splitlines`, which also breaks at characters that JSON strings may contain."""
-    return [line for line in content.split("\n") if line]
-
-
-def read_manifest(content: str) -> list[ManifestRow]:
-    """The rows of a manifest shard."""
-    return [ManifestRow(**json.loads(line)) for line in read_lines(content)]
-
-
-def manifest_folder(folder: str) -> str:
-    """The folder of a batch's manifest shards below the batch's own, with a slash at its end."""
-    return f"{folder}manifest/"
-
-
-def manifest_path(folder: str, shard: int) -> str:
-    """A manifest shard's blob in the work container."""
-    return f"{manifest_folder(folder)}shard-{shard:05d}.jsonl"
-
-
-def part_path(folder: str, shard: int | str) -> str:
-    """The blob of a shard's outcomes in the work container. `shard` is its number, or its manifest file's stem."""
-    stem = shard if isinstance(shard, str) else f"shard-{shard:05d}"
-    return f"{folder}parts/{stem}.jsonl"
 
 
 @dataclass(frozen=True)
@@ -196,17 +152,6 @@ def outcomes_of(blobs: BlobServiceClient, classifier: Classifier, rows: Sequence
             logger.warning("%s/%s: %s", row.container, row.path, prediction.error)
         else:
             yield Outcome(row.key, prediction.labels, prediction.probabilities, _now(), prediction.error)
-
-
-def score_shard(blobs: BlobServiceClient, classifier: Classifier, rows: list[ManifestRow]) -> list[Outcome]:
-    """The outcomes of rows, in order, without those that can't be read now."""
-    return list(outcomes_of(blobs, classifier, rows))
-
-
-def write_part(blobs: BlobServiceClient, container: str, path: str, outcomes: list[Outcome]) -> None:
-    """Write a part in one put, so that it is there entirely or not at all, and a retry replaces its own."""
-    content = "".join(outcome.to_json() + "\n" for outcome in outcomes).encode()
-    blobs.get_blob_client(container, path).upload_blob(content, overwrite=True)
 
 
 def _now() -> str:

@@ -75,6 +75,20 @@ def _one_of(*allowed: str) -> Parser:
     return parse
 
 
+def _hosts(value: str) -> tuple[str, ...]:
+    """Names in small letters, and networks."""
+    import ipaddress
+
+    hosts = tuple(each.strip().lower().rstrip(".") for each in value.split(",") if each.strip())
+    for each in hosts:
+        try:
+            ipaddress.ip_network(each)
+        except ValueError:
+            if not re.fullmatch(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?", each):
+                raise ValueError("names of hosts and networks, e.g. 10.1.0.0/16, with commas between") from None
+    return hosts
+
+
 def _switch(value: str) -> bool:
     if value.lower() not in {"true", "false"}:
         raise ValueError("true or false")
@@ -293,12 +307,20 @@ class Settings:
         _one_of("keys", "entra"),
         "who may call the API: who has a function `keys`, or who signs in to `entra` with an app role",
     )
+    webhook_allowed_hosts: tuple[str, ...] = _setting(
+        "",
+        _hosts,
+        "hosts and networks that webhooks may go to although they are not public, and at any port (default: none)",
+        empty=(),
+    )
     max_attempts: int = _setting("3", _integer(1, 10), "batches that an image may go into before it is an error")
     sweep_interval: str = _setting(
         "0 30 * * * *",
         _pattern(r"\S+( \S+){5}", "an NCRONTAB expression of six fields, e.g. 0 30 * * * *"),
         "when images are looked for whose events were lost (NCRONTAB)",
     )
+    # Event Grid tries for a minute or so before it waits for longer; and to take in a burst of images takes a while.
+    sweep_grace_minutes: int = _setting("30", _integer(0, 1440), "how old such images are at the least (min)")
     # Pillow refuses more than twice its own limit of 89 megapixels by itself.
     max_image_megapixels: int = _setting("100", _integer(1, 178), "larger images are refused (megapixels)")
     max_image_megabytes: int = _setting("100", _integer(1, 1000), "larger images are refused (MB)")

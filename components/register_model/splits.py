@@ -15,7 +15,7 @@ from shared.errors import ImageRejectedError, LabelLoopError
 from shared.image_reader import ImageReader
 from shared.inference import Classifier
 from shared.locations import BlobLocation, Datastores, locate
-from shared.scoring import ManifestRow, read_lines
+from shared.manifests import ManifestRow, read_lines
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobServiceClient

@@ -20,7 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from components.node import blob_service
 from shared.errors import ImageUnavailableError
 from shared.inference import Classifier
-from shared.scoring import Scored, part_path, read_manifest, score_part
+from shared.manifests import part_path, read_manifest
+from shared.scoring import Scored, score_part
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobServiceClient

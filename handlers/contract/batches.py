@@ -17,7 +17,7 @@ class Batch(Told):
     """Images that are scored together: why and where, how far it is, and what came of it."""
 
     id: str
-    state: Literal["claiming", "claimed", "submitted", "done"]
+    state: Literal["claiming", "claimed", "submitted", "released", "done"]
     route: Annotated[str, Meta(description="`inline`: in the app, `cluster`: by a job")]
     reason: str
     model: Annotated[str, Meta(description="`name:version`")]
@@ -34,7 +34,7 @@ class Batch(Told):
 
 
 class Batches(Told):
-    """A page of batches, newest first."""
+    """A page of batches: those under way first, each newest first."""
 
     batches: list[Batch]
     next: Cursor
@@ -57,6 +57,7 @@ class Rescoring(Told):
     created: dt.datetime
     images: Annotated[int, Meta(description="planned so far")]
     skipped: Annotated[int, Meta(description="replaced or deleted while they were listed")]
+    already_scored: Annotated[int, Meta(description="left out: they have a row of this model, or wait for it")]
     error: str
     predicted: int
     errors: int

@@ -59,6 +59,7 @@ class ImageContent(Image):
     """The same with how it was prepared and scored."""
 
     prepared: Annotated[bool, Meta(description="whether it was converted for the model")]
+    notes: Annotated[list[str], Meta(description="what of the file was not used, such as further frames")]
     attempts: Annotated[int, Meta(description="batches that it has been in")]
     reason: Annotated[str | None, Meta(description="why its batch was made")]
     job: str | None

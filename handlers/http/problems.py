@@ -42,6 +42,7 @@ CONTENT_TOO_LARGE = Kind("content-too-large", 413, "The body is too large")
 UNSUPPORTED_MEDIA_TYPE = Kind("unsupported-media-type", 415, "The body's form is not taken here")
 IMAGE_REJECTED = Kind("image-rejected", 422, "This is no image that can be scored")
 EXPORT_REFUSED = Kind("export-refused", 422, "The label export can't be trained on")
+WEBHOOK_REFUSED = Kind("webhook-refused", 422, "Nothing can be delivered to this URL")
 KEY_REUSED = Kind("idempotency-key-reused", 422, "The idempotency key was used for another request")
 THROTTLED = Kind("throttled", 429, "Azure asks for fewer requests")
 INTERNAL_ERROR = Kind("internal-error", 500, "The app has a defect")
@@ -55,6 +56,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     errors.InvalidRequestError: INVALID_REQUEST,
     errors.ExportError: EXPORT_REFUSED,
     errors.ImageRejectedError: IMAGE_REJECTED,
+    errors.WebhookRefusedError: WEBHOOK_REFUSED,
     errors.ForbiddenError: SWITCHED_OFF,
     errors.NotFoundError: NOT_FOUND,
     errors.ConflictError: CONFLICT,

@@ -10,7 +10,7 @@ from shared.errors import ConflictError, NoModelError, NotFoundError
 
 @api.get("batches", Key.READ, query=BatchQuery)
 def list_batches(query: BatchQuery) -> Batches:
-    """The batches, those under way first, newest first."""
+    """The batches: those under way first, each newest first."""
     from shared.batch_pages import After, batch_report, batches_page
     from shared.ledger import Ledger
 

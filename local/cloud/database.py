@@ -55,7 +55,8 @@ CREATE TABLE IF NOT EXISTS deliveries (
     due REAL NOT NULL,
     last_status TEXT
 );
-CREATE INDEX IF NOT EXISTS deliveries_due ON deliveries (state, due);
+DROP INDEX IF EXISTS deliveries_due;
+CREATE INDEX IF NOT EXISTS deliveries_pending ON deliveries (state, subscription, due);
 CREATE INDEX IF NOT EXISTS deliveries_event ON deliveries (event);
 """
 

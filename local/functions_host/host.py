@@ -104,7 +104,7 @@ class Host:
         routes = self._routes()
         for function, trigger in self._of_type(QueueTrigger):
             self._listen_to_queue(function, trigger)
-        blobs = self._listen_to_blobs()
+        self._blobs = blobs = self._listen_to_blobs()
         for function, timer in self._of_type(TimerTrigger):
             self._listen_to_timer(function, timer)
         event_grid = {function.name: function for function, _ in self._of_type(EventGridTrigger)}
@@ -147,6 +147,8 @@ class Host:
         """Stop listening, let running functions end within the grace period, give back what is left."""
         for listener in self._queues:
             listener.stop()
+        if self._blobs is not None:
+            self._blobs.stop()
         for timer in self._timers.values():
             timer.stop()
         await self._http.stop_listening()

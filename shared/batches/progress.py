@@ -17,10 +17,10 @@ from shared.batches.decision import INLINE
 from shared.batches.rescored import collect_rescored
 from shared.cluster import ENDED_STATUSES, KIND_TAG, find_job, status_of, submit_once
 from shared.ledger import Batch, ConcurrentUpdateError, Ledger, rfc3339
-from shared.manifests import write_manifest
+from shared.manifests import part_path, write_manifest
 from shared.models import classifiers, model_store
 from shared.results import collect, read_shard
-from shared.scoring import part_path, score_shard, write_part
+from shared.scoring import score_part
 
 if TYPE_CHECKING:
     from azure.ai.ml.entities import Job
@@ -133,13 +133,12 @@ def make_manifest(clients: Clients, ledger: Ledger, batch: Batch) -> Batch:
 
 
 def score_inline(clients: Clients, batch: Batch) -> None:
-    """Score a claimed batch in this process."""
+    """Score a claimed batch in this process. What an earlier try has scored is not scored again."""
     container = clients.settings.work_container
     classifier = classifiers.get(model_store(clients), batch.model_path)
     for shard in range(batch.shards):
         rows = read_shard(clients.blobs, container, batch, shard)
-        part = part_path(batch.folder, shard)
-        write_part(clients.blobs, container, part, score_shard(clients.blobs, classifier, rows))
+        score_part(clients.blobs, classifier, rows, container, part_path(batch.folder, shard))
 
 
 def _submit(clients: Clients, ledger: Ledger, batch: Batch) -> None:

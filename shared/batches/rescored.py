@@ -38,6 +38,7 @@ def collect_rescored(
             for result in collected.results
             if result.outcome is not None
         ),
+        f"{batch.model_name}:{batch.model_version}",
     )
     announce_files(clients, collected)
     ledger.close_batch(batch, _successor(clients, ledger, batch, collected))

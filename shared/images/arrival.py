@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from shared.errors import ImageRejectedError
 from shared.events import ImageRejected, announce
@@ -63,13 +64,26 @@ def receive_image(clients: Clients, ledger: Ledger, path: str, given: bytes | No
         checked = check_upload(found.content, settings)
     except ImageRejectedError as rejection:
         return reject_image(clients, ledger, Rejection(path, etag, str(rejection)))
-    for note in checked.notes:
-        logger.info("image %s: %s", path, note)
+    notes = "\n".join(checked.notes)
     if checked.prepared is None:
-        return _record(clients, ledger, Image(container, path, etag, container, path, etag))
+        return _record(clients, ledger, Image(container, path, etag, container, path, etag, notes=notes))
     prepared = f"{PREPARED_FOLDER}/{hashlib.sha256(found.content).hexdigest()[:40]}.jpg"
     blobs.get_blob_client(settings.work_container, prepared).upload_blob(checked.prepared, overwrite=True)
-    return _record(clients, ledger, Image(container, path, etag, settings.work_container, prepared, ""))
+    image = Image(container, path, etag, settings.work_container, prepared, "", notes=notes)
+    return _record(clients, ledger, image)
+
+
+def receive_told(clients: Clients, ledger: Ledger, path: str, etag: str) -> Image | None:
+    """`receive_image` of a content that a list or a late event tells of. One that was noted before is not read again;
+    that it was rejected is announced again, since whoever noted it may have died before the announcement.
+    """
+    container, etag = clients.settings.images_container, normalised_etag(etag)
+    image = Image(container, path, etag, container, path, etag)
+    record = ledger.record(image)
+    if record is None:
+        return receive_image(clients, ledger, path)
+    _announce_rejection(clients, image, _rejection_in(record))
+    return None
 
 
 def reject_event(clients: Clients, ledger: Ledger, rejection: Rejection) -> Image | None:
@@ -91,11 +105,8 @@ def reject_image(clients: Clients, ledger: Ledger, rejection: Rejection) -> Imag
     container, etag = clients.settings.images_container, normalised_etag(rejection.etag)
     image = Image(container, rejection.path, etag, container, rejection.path, etag, error=rejection.reason)
     noted = _record(clients, ledger, image)
-    if clients.settings.events_topic_endpoint:
-        # Whoever noted it before may have died before the announcement; what was noted then is what counts.
-        reason = image.error if noted else _noted_rejection(ledger, image)
-        if reason:
-            announce(clients, ImageRejected(container, image.path, etag, reason))
+    # Whoever noted it before may have died before the announcement; what was noted then is what counts.
+    _announce_rejection(clients, image, image.error if noted else _rejection_in(ledger.record(image)))
     return noted
 
 
@@ -144,7 +155,11 @@ def _current_etag(clients: Clients, path: str) -> str | None:
         return None
 
 
-def _noted_rejection(ledger: Ledger, image: Image) -> str:
-    """Why a content was rejected, as the ledger has it; empty when it was not, whatever became of it later."""
-    row = ledger.record(image)
-    return str(row["error"]) if row is not None and row["state"] != "failed" else ""
+def _announce_rejection(clients: Clients, image: Image, reason: str) -> None:
+    if reason:
+        announce(clients, ImageRejected(image.container, image.path, image.etag, reason))
+
+
+def _rejection_in(record: Mapping[str, Any] | None) -> str:
+    """Why a content was rejected, as its record says; empty when it was not, whatever became of it later."""
+    return str(record["error"]) if record is not None and record["state"] != "failed" else ""

@@ -12,7 +12,8 @@ entity-group transaction moves an image from one state to the next, entirely or 
     waiting → batched → scored | failed | rejected     waiting → superseded, by a newer content of the same path
               batched → waiting, when the batch came to nothing for it
 
-What people say of images lies in the same partitions (`shared/review/corrections.py`).
+What people say of images lies in the same partitions (`shared/review/corrections.py`); webhooks have one of their own
+(`shared/webhooks/subscriptions.py`).
 
 A waiting marker exists at most once, and only a transaction that deletes it can put its image into a batch: that is
 what makes claiming safe with any number of dispatchers. A batch's gate is closed before its manifest is written, so
@@ -41,9 +42,11 @@ from shared.ledger.rows import (
     Settlement,
     Waiting,
     WaitingImages,
+    image_of,
     normalised_etag,
     path_hash,
     rfc3339,
+    row_column,
 )
 from shared.ledger.table import TABLE, ConcurrentUpdateError
 
@@ -61,9 +64,11 @@ __all__ = [
     "Settlement",
     "Waiting",
     "WaitingImages",
+    "image_of",
     "normalised_etag",
     "path_hash",
     "rfc3339",
+    "row_column",
 ]
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from shared.ledger import rows
-from shared.ledger.rows import Image, Settlement, Waiting, WaitingImages, image_fields, image_of, path_hash
+from shared.ledger.rows import Image, Settlement, Waiting, WaitingImages, image_fields, image_of, path_hash, row_column
 from shared.ledger.table import (
     MAX_OPERATIONS,
     ConcurrentUpdateError,
@@ -153,8 +153,9 @@ class ImageRows:
 
         self._transact_members(batch, self.members(batch), lambda image: image, operations)
 
-    def settle(self, batch: str, settlements: Iterable[Settlement]) -> None:
-        """Record what came of a batch's images. Images that are settled already stay as they are.
+    def settle(self, batch: str, settlements: Iterable[Settlement], model: str = "") -> None:
+        """Record what came of a batch's images, by the `model` (`name:version`). Images that are settled already stay
+        as they are.
 
         An image that waits again does so for a minute, then for five, then 25 …, so that whatever kept it from being
         scored has time to go away before another node is started.
@@ -179,17 +180,20 @@ class ImageRows:
                     state=settlement.state,
                     error=settlement.error,
                     file=settlement.file,
+                    **_row_of(settlement, model),
                 )
             return [*result, change]
 
         self._transact_members(batch, settlements, lambda settlement: settlement.image, operations)
 
-    def note_rescored(self, batch: str, settlements: Iterable[Settlement]) -> None:
-        """Note on the records of images that they were scored again; their states stay as they are."""
+    def note_rescored(self, batch: str, settlements: Iterable[Settlement], model: str = "") -> None:
+        """Note on the records of images that they were scored again, by the `model` (`name:version`); their states stay
+        as they are.
+        """
 
         def note(group: list[Settlement]) -> None:
             def operation(each: Settlement) -> Operation:
-                changes = {"rescored_batch": batch, "rescored_file": each.file}
+                changes = {"rescored_batch": batch, "rescored_file": each.file, **_row_of(each, model)}
                 return merged(each.image.partition, f"i:{each.image.key}", **changes)
 
             try:
@@ -281,6 +285,11 @@ class ImageRows:
                             self._table.transact(operations(item))
 
         in_parallel(transact, grouped(items, lambda item: image_in(item).partition, IMAGES_PER_TRANSACTION))
+
+
+def _row_of(settlement: Settlement, model: str) -> dict[str, str]:
+    """Names the row of an image by a model. One that failed has none: it may be tried again."""
+    return {row_column(model): settlement.file} if settlement.state in {"scored", "rejected"} else {}
 
 
 def _claimed(batch: str, waiting: Waiting) -> list[Operation]:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class Rescoring:
     """A request to score again what lies below a prefix. `state` is planning (its images are being listed) → running →
     done. `marker` is where the listing goes on, `batches` and `images` count what is planned; `skipped` are images that
-    changed while they were listed, and `error` says why not all were. `key` is the same for all requests of the same
-    prefix and model.
+    changed while they were listed, `already_scored` have a row of this model or get one anyhow, and `error` says
+    why not all were planned. `key` is the same for all requests of the same prefix and model.
     """
 
     id: str
@@ -38,6 +38,7 @@ class Rescoring:
     batches: int = 0
     images: int = 0
     skipped: int = 0
+    already_scored: int = 0
     error: str = ""
     etag: str = dataclasses.field(default="", compare=False)
     changed: dt.datetime | None = dataclasses.field(default=None, compare=False)

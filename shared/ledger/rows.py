@@ -24,7 +24,7 @@ class Image:
 
     `container`/`path`/`etag` name the blob that arrived; `source_container`/`source_path`/`source_etag` the blob to be
     scored, which is another one when it had to be converted. `error` is the reason when it was rejected, else empty.
-    `attempts` counts the batches that it has been in.
+    `attempts` counts the batches that it has been in. `notes` say what of the file is not used, one a line.
     """
 
     container: str
@@ -35,6 +35,7 @@ class Image:
     source_etag: str
     error: str = ""
     attempts: int = 0
+    notes: str = ""
 
     @property
     def key(self) -> str:
@@ -77,7 +78,8 @@ class WaitingImages:
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch's row. `state` is claiming → claimed → submitted (cluster only) → done; `route` is inline or cluster.
+    """A batch's row. `state` is claiming → claimed → submitted (cluster only) → done, or released instead, which gives
+    its images back; `route` is inline or cluster.
 
     `folder` holds its manifest, parts and result in the work container, with a slash at its end. `partitions` are the
     shards that its images are in. `request` is the re-scoring that it is part of, else empty: then its images are in
@@ -148,6 +150,11 @@ class DayCounts:
         )
 
 
+def row_column(model: str) -> str:
+    """The column of an image's record that names the file with its row by a model (`name:version`)."""
+    return f"row_{hashlib.sha256(model.encode()).hexdigest()[:16]}"
+
+
 def path_hash(container: str, path: str) -> str:
     """32 hex digits that name a blob path."""
     return hashlib.sha256(f"{container}/{path}".encode()).hexdigest()[:32]
@@ -179,8 +186,8 @@ def image_fields(image: Image) -> dict[str, Any]:
 
 
 def image_of(row: Mapping[str, Any]) -> Image:
-    """The image of a row that has its columns."""
-    return Image(**{field.name: row[field.name] for field in dataclasses.fields(Image)})
+    """The image of a row that has its columns; older ones have fewer."""
+    return Image(**{field.name: row[field.name] for field in dataclasses.fields(Image) if field.name in row})
 
 
 def batch_fields(batch: Batch) -> dict[str, Any]:

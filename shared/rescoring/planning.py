@@ -4,9 +4,10 @@ opened ended.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from shared.batches.decision import place_for
 from shared.batches.rescored import wake_rescorings
 from shared.blob_listing import MAX_PAGE_SIZE, ListedBlob, list_pages
 from shared.images import receive_image
-from shared.ledger import Batch, ConcurrentUpdateError, Image, Ledger, Rescoring, rfc3339
+from shared.ledger import Batch, ConcurrentUpdateError, Image, Ledger, Rescoring, image_of, rfc3339, row_column
 from shared.locks import lock
 from shared.manifests import write_manifest
 from shared.models import model_store
@@ -45,7 +46,10 @@ def plan_rescorings(clients: Clients, ledger: Ledger, now: Callable[[], float] =
     deadline = now() + STEP_SECONDS
     failure: Exception | None = None
     with lock(clients, LOCK_PATH) as is_mine:
-        for rescoring in ledger.open_rescorings() if is_mine else []:
+        under_way = ledger.open_rescorings() if is_mine else []
+        for number, rescoring in enumerate(under_way):
+            if _is_behind(ledger, rescoring, under_way[:number]):
+                continue
             try:
                 _plan(clients, ledger, rescoring, lambda: now() >= deadline)
             except ConcurrentUpdateError as error:
@@ -58,6 +62,19 @@ def plan_rescorings(clients: Clients, ledger: Ledger, now: Callable[[], float] =
                 break
     if failure is not None:
         raise failure
+
+
+def _is_behind(ledger: Ledger, rescoring: Rescoring, earlier: list[Rescoring]) -> bool:
+    """Whether a re-scoring waits for the end of an earlier one, since what that scores needs not be scored again."""
+    before = {each.id for each in earlier if _overlap(rescoring, each)}
+    return bool(before) and any(each.id in before for each in ledger.open_rescorings())
+
+
+def _overlap(one: Rescoring, other: Rescoring) -> bool:
+    """Whether an image may be in both, with the same model."""
+    if (one.model_name, one.model_version) != (other.model_name, other.model_version):
+        return False
+    return one.prefix.startswith(other.prefix) or other.prefix.startswith(one.prefix)
 
 
 def look_after_rescorings(clients: Clients, ledger: Ledger) -> None:
@@ -112,6 +129,7 @@ def _next_batch(clients: Clients, ledger: Ledger, rescoring: Rescoring, is_late:
         "state": "planning" if found.marker else "running",
         "marker": found.marker,
         "skipped": rescoring.skipped + found.skipped,
+        "already_scored": rescoring.already_scored + found.already_scored,
     }
     if not found.images:
         return ledger.advance_rescoring(rescoring, **changes)
@@ -140,11 +158,14 @@ def _next_batch(clients: Clients, ledger: Ledger, rescoring: Rescoring, is_late:
 
 @dataclass(frozen=True)
 class _Listed:
-    """Images for one batch, and where the listing goes on; `skipped` were replaced or deleted meanwhile."""
+    """Images for one batch, and where the listing goes on; `skipped` were replaced or deleted meanwhile, and
+    `already_scored` are left out since they have a row of this model, or get one anyhow.
+    """
 
     images: list[Image]
     marker: str
     skipped: int
+    already_scored: int
 
 
 def _listed(clients: Clients, ledger: Ledger, rescoring: Rescoring, is_late: Callable[[], bool]) -> _Listed | None:
@@ -153,42 +174,61 @@ def _listed(clients: Clients, ledger: Ledger, rescoring: Rescoring, is_late: Cal
     page_size = min(MAX_PAGE_SIZE, most)
     container = clients.blobs.get_container_client(clients.settings.images_container)
     images: list[Image] = []
-    skipped, marker = 0, rescoring.marker
+    skipped, already_scored, marker = 0, 0, rescoring.marker
+    scored_by = _ScoredBy(clients, ledger, f"{rescoring.model_name}:{rescoring.model_version}")
 
-    def known(blob: ListedBlob) -> Image | None:
-        return None if is_late() else _known(clients, ledger, blob)
+    def known(blob: ListedBlob) -> Mapping[str, Any] | None:
+        return None if is_late() else _record(clients, ledger, blob)
 
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="rescoring") as pool:
         for page in list_pages(container, prefix=rescoring.prefix, marker=marker, page_size=page_size):
             found = list(pool.map(known, page.blobs))
             if is_late():
                 break
-            images += [image for image in found if image is not None]
+            records = [record for record in found if record is not None]
+            wanted = [record for record in records if not scored_by(record)]
+            images += map(_image, wanted)
             skipped += found.count(None)
+            already_scored += len(records) - len(wanted)
             marker = page.next_marker
             if len(images) + page_size > most:
                 break
-    return None if is_late() and not images else _Listed(images, marker, skipped)
+    return None if is_late() and not images else _Listed(images, marker, skipped, already_scored)
 
 
-def _known(clients: Clients, ledger: Ledger, blob: ListedBlob) -> Image | None:
-    """A listed blob as the ledger has it; one that it has not yet is received first. None when it has changed."""
+def _record(clients: Clients, ledger: Ledger, blob: ListedBlob) -> Mapping[str, Any] | None:
+    """The ledger's record of a listed blob; one that it has not yet is received first. None when it has changed."""
     container = clients.settings.images_container
     named = Image(container, blob.path, blob.etag, container, blob.path, blob.etag)
     record = ledger.record(named)
     if record is None:
         receive_image(clients, ledger, blob.path)
         record = ledger.record(named)
-    if record is None:
-        return None
+    return record
+
+
+def _image(record: Mapping[str, Any]) -> Image:
     # What failed when it was scored may be scored now; what was rejected at its arrival can't.
     error = "" if record["state"] == "failed" else str(record["error"])
-    return Image(
-        container,
-        blob.path,
-        blob.etag,
-        record["source_container"],
-        record["source_path"],
-        record["source_etag"],
-        error,
-    )
+    return dataclasses.replace(image_of(record), error=error, attempts=0)
+
+
+class _ScoredBy:
+    """Whether an image has a row of a model (`name:version`), or gets one without a re-scoring."""
+
+    def __init__(self, clients: Clients, ledger: Ledger, model: str) -> None:
+        self._ledger, self._model, self._column = ledger, model, row_column(model)
+        champion = model_store(clients).champion()
+        self._is_champion = champion is not None and model == f"{champion.name}:{champion.version}"
+        self._models: dict[str, str] = {}
+
+    def __call__(self, record: Mapping[str, Any]) -> bool:
+        if record["state"] == "batched":
+            return self._model_of(str(record["batch"])) == self._model
+        return self._column in record or (record["state"] == "waiting" and self._is_champion)
+
+    def _model_of(self, batch_id: str) -> str:
+        if batch_id not in self._models:
+            batch = self._ledger.batch(batch_id)
+            self._models[batch_id] = f"{batch.model_name}:{batch.model_version}" if batch else ""
+        return self._models[batch_id]

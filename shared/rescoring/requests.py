@@ -22,7 +22,8 @@ MAX_PREFIX_LENGTH = 1024
 
 def request_rescoring(clients: Clients, ledger: Ledger, prefix: str, model: str) -> dict[str, Any]:
     """Score again all images whose path begins with `prefix`, with the champion or a named version of the model, as it
-    is now. The same request while that is under way is the same one. Returns its report.
+    is now, but for those that have a row of this model, or get one anyhow. The same request while that is under way is
+    the same one. Returns its report.
 
     Raises InvalidRequestError for a prefix that no image can have, NoModelError and NotFoundError when there is no such
     model, and ConflictError when it has no bundle.
@@ -32,10 +33,11 @@ def request_rescoring(clients: Clients, ledger: Ledger, prefix: str, model: str)
             f"the prefix has {len(prefix)} characters; a blob's name has at most {MAX_PREFIX_LENGTH}", "prefix"
         )
     name, version, path = _resolved(clients, model)
-    key = hashlib.sha256(json.dumps([prefix, name, version]).encode()).hexdigest()[:10]
+    key = _digest(prefix, name, version)
     now = ledger.now()
     asked = Rescoring(
-        id=f"{now:%Y%m%d-%H%M%S}-{key}",
+        # Another one than that of a request in the same second, which may be done already.
+        id=f"{now:%Y%m%d-%H%M%S}-{_digest(key, now.isoformat())}",
         key=key,
         prefix=prefix,
         model_name=name,
@@ -69,11 +71,16 @@ def _report(ledger: Ledger, rescoring: Rescoring) -> dict[str, Any]:
         "created": rescoring.created,
         "images": rescoring.images,
         "skipped": rescoring.skipped,
+        "already_scored": rescoring.already_scored,
         "error": rescoring.error,
         "predicted": sum(each.predicted for each in batches.values()),
         "errors": sum(each.errors for each in batches.values()),
         "batches": sorted(batches),
     }
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:10]
 
 
 def _resolved(clients: Clients, model: str) -> tuple[str, str, str]:

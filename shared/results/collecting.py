@@ -59,7 +59,8 @@ def collect(clients: Clients, ledger: Ledger, batch: Batch, *, job_error: str) -
     batch = ledger.advance(
         batch, files=collected.paths, predicted=tally.predicted, errors=tally.failed, retried=tally.retried
     )
-    ledger.settle(batch.id, _settlements(clients.settings, collected.paths, collected.results))
+    settlements = _settlements(clients.settings, collected.paths, collected.results)
+    ledger.settle(batch.id, settlements, f"{batch.model_name}:{batch.model_version}")
     announce_files(clients, collected)
     ledger.close_batch(batch)
     logger.info(

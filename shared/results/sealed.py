@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from shared.ahead import map_ahead
-from shared.scoring import ManifestRow, Outcome, manifest_path, part_path, read_manifest
+from shared.manifests import ManifestRow, manifest_path, part_path, read_manifest
+from shared.scoring import Outcome
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobServiceClient

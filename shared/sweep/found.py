@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from shared.errors import InvalidRequestError
-from shared.images import Rejection, receive_image, reject_event
+from shared.images import Rejection, receive_told, reject_event
 from shared.ledger import Image, Ledger
 
 if TYPE_CHECKING:
@@ -50,8 +50,7 @@ def receive_found(clients: Clients, ledger: Ledger, images: Iterable[FoundImage]
     failures: list[Exception] = []
     for found in images:
         try:
-            if ledger.record(named(clients, found)) is None:
-                receive_image(clients, ledger, found.path)
+            receive_told(clients, ledger, found.path, found.etag)
         except Exception as error:
             logger.exception("image %s could not be taken in", found.path)
             failures.append(error)

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from shared.clients import Clients
 
 STATE_PATH, LOCK_PATH = "sweep/state.json", "sweep/lock"
-# Event Grid tries for a minute or so before it waits for longer; and a burst of images takes a while to be taken in.
-GRACE = dt.timedelta(minutes=30)
 # What two of the service's machines' clocks may differ by.
 CLOCK_MARGIN = dt.timedelta(minutes=5)
 BEGINNING = dt.datetime.min.replace(tzinfo=dt.UTC)
@@ -48,9 +46,9 @@ class Progress:
     started: str = ""
     marker: str = ""
 
-    def completed(self) -> Progress:
+    def completed(self, grace: dt.timedelta) -> Progress:
         """The next sweep's: what was written after this one began, or so short before that it was passed over."""
-        since = dt.datetime.fromisoformat(self.started) - GRACE - CLOCK_MARGIN
+        since = dt.datetime.fromisoformat(self.started) - grace - CLOCK_MARGIN
         return Progress(since=since.isoformat())
 
 
@@ -109,19 +107,20 @@ def sweep(clients: Clients, now: Callable[[], float] = time.monotonic, *, page_s
 
 def _sweep(clients: Clients, is_late: Callable[[], bool], page_size: int) -> int:
     settings = clients.settings
+    grace = dt.timedelta(minutes=settings.sweep_grace_minutes)
     state = _State(clients.blobs.get_blob_client(settings.work_container, STATE_PATH))
     progress, candidates, total = state.progress, list[ListedBlob](), 0
     since = dt.datetime.fromisoformat(progress.since) if progress.since else BEGINNING
     container = clients.blobs.get_container_client(settings.images_container)
     for number, page in enumerate(_pages_from(container, state, page_size), 1):
-        candidates += (blob for blob in page.blobs if since <= blob.last_modified <= page.now - GRACE)
+        candidates += (blob for blob in page.blobs if since <= blob.last_modified <= page.now - grace)
         started = progress.started or page.now.isoformat()
         progress = dataclasses.replace(progress, started=started, marker=page.next_marker)
         ends = not page.next_marker or is_late()
         if ends or number % PAGES_PER_STEP == 0:
             total += _tell_lost(clients, candidates)
             candidates.clear()
-            state.write(progress if page.next_marker else progress.completed())
+            state.write(progress if page.next_marker else progress.completed(grace))
         if ends:
             break
     return total

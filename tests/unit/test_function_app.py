@@ -27,6 +27,7 @@ HEAVY = (
     "onnxruntime",
     "sklearn",
     "requests",
+    "urllib3",
 )
 
 
@@ -67,6 +68,7 @@ FUNCTIONS = {
     "job_changed": EVENT_GRID,
     "job_settle": queue("job-events"),
     "publish_announcement": queue("announcements"),
+    "deliver_webhook": queue("webhooks"),
     "return_dead_letters": {"type": "timerTrigger", "schedule": "0 */5 * * * *"},
     "predict": http("POST", "predict"),
     "list_models": http("GET,HEAD", "models"),
@@ -91,6 +93,12 @@ FUNCTIONS = {
     "list_corrections": http("GET,HEAD", "corrections"),
     "put_correction": http("PUT", "corrections/{*path}"),
     "export_corrections": http("POST", "corrections/export"),
+    "create_subscription": http("POST", "subscriptions"),
+    "list_subscriptions": http("GET,HEAD", "subscriptions"),
+    "get_subscription": http("GET,HEAD", "subscriptions/{id}"),
+    "delete_subscription": http("DELETE", "subscriptions/{id}"),
+    "try_subscription": http("POST", "subscriptions/{id}/test"),
+    "rotate_secret": http("POST", "subscriptions/{id}/rotate"),
     "dashboard": http("GET,HEAD", "dashboard", "anonymous"),
     "dashboard_file": http("GET,HEAD", "dashboard/{*file}", "anonymous"),
     "thumbnail": http("GET,HEAD", "thumbnails/{*path}"),
@@ -137,7 +145,7 @@ def test_what_answers_http_is_the_table_of_routes_with_the_catch_all_last(trigge
     assert sorted(names) == sorted([*(route.name for route in api.routes), "zz_unknown_path"])
 
 
-def test_the_containers_and_the_timer_are_what_the_settings_say() -> None:
+def test_the_containers_and_the_timers_are_what_the_settings_say() -> None:
     printed = fresh_interpreter(
         "from function_app import app\n"
         "for function in app.get_functions():\n"
@@ -145,9 +153,11 @@ def test_the_containers_and_the_timer_are_what_the_settings_say() -> None:
         "    print(trigger.get('path'), trigger.get('schedule'))",
         IMAGES_CONTAINER="pictures",
         BATCH_INTERVAL="*/7 * * * * *",
+        SWEEP_INTERVAL="*/9 * * * * *",
     )
     assert "pictures/{name}" in printed
     assert "*/7 * * * * *" in printed
+    assert "*/9 * * * * *" in printed
 
 
 def test_with_entra_the_host_asks_for_no_key_since_the_app_asks_who_it_is() -> None:

@@ -1,4 +1,7 @@
-"""Delivery: at least once, several at a time, with back-off, until a subscription's retry policy gives up."""
+"""Delivery: at least once, several at a time, with back-off, until a subscription's retry policy gives up.
+
+Each subscription has its turn: one whose receiver is slow, or has much to take in, holds up no other.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import json
 import logging
 import time
 import uuid
+from collections import defaultdict
 from typing import Any, Protocol
 
 import aiohttp
@@ -29,8 +33,24 @@ logger = logging.getLogger(__name__)
 ANSWER_SECONDS = 30.0
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 60.0
+# At once, of each subscription.
 PARALLEL_DELIVERIES = 16
 DELIVERED_STATUSES = frozenset({200, 201, 202, 203, 204})
+# The subscriptions of pending deliveries, each found by one step into the index, however many deliveries wait.
+WAITING_SUBSCRIPTIONS = """
+WITH RECURSIVE found (subscription) AS (
+    SELECT MIN(subscription) FROM deliveries WHERE state = 'pending'
+    UNION ALL
+    SELECT (SELECT MIN(subscription) FROM deliveries WHERE state = 'pending' AND subscription > found.subscription)
+    FROM found WHERE subscription IS NOT NULL
+)
+SELECT subscription FROM found WHERE subscription IS NOT NULL
+"""
+DUE_DELIVERIES = """
+SELECT deliveries.*, events.event AS body
+FROM deliveries JOIN events ON events.sequence = deliveries.event
+WHERE state = 'pending' AND subscription = ? ORDER BY due, deliveries.sequence LIMIT ?
+"""
 
 
 class DeadLetters(Protocol):
@@ -59,7 +79,8 @@ class Deliverer:
         self._session = session
         self._dead_letters = dead_letters
         self._faults = faults
-        self._running: dict[int, asyncio.Task[None]] = {}
+        # By subscription, then by the delivery's number.
+        self._running: defaultdict[str, dict[int, asyncio.Task[None]]] = defaultdict(dict)
 
     async def run(self) -> None:
         """Deliver until cancelled. Deliveries left over from an earlier process are due at once."""
@@ -70,33 +91,34 @@ class Deliverer:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._events.wake.wait(), wait)
         finally:
-            for task in list(self._running.values()):
+            tasks = [task for running in self._running.values() for task in running.values()]
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*self._running.values(), return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def _start_due(self) -> float | None:
         """Start what is due and may start; answer the seconds until the next delivery is due (None: none waits)."""
-        free = PARALLEL_DELIVERIES - len(self._running)
+        waits = [self._start_due_of(row["subscription"]) for row in self._database.rows(WAITING_SUBSCRIPTIONS)]
+        return min((wait for wait in waits if wait is not None), default=None)
+
+    def _start_due_of(self, subscription: str) -> float | None:
+        running = self._running[subscription]
+        free = PARALLEL_DELIVERIES - len(running)
         if free <= 0:
             return None
         now = time.time()
-        rows = self._database.rows(
-            "SELECT deliveries.*, events.event AS body"
-            " FROM deliveries JOIN events ON events.sequence = deliveries.event"
-            " WHERE state = 'pending' ORDER BY due, deliveries.sequence LIMIT ?",
-            free + len(self._running) + 1,
-        )
-        waiting = [row for row in rows if row["sequence"] not in self._running]
+        rows = self._database.rows(DUE_DELIVERIES, subscription, free + len(running) + 1)
+        waiting = [row for row in rows if row["sequence"] not in running]
         for row in waiting[:free]:
             if row["due"] > now:
                 return float(row["due"] - now)
             task = asyncio.create_task(self._deliver(dict(row)))
-            self._running[row["sequence"]] = task
-            task.add_done_callback(functools.partial(self._ended, row["sequence"]))
+            running[row["sequence"]] = task
+            task.add_done_callback(functools.partial(self._ended, subscription, row["sequence"]))
         return None
 
-    def _ended(self, key: int, task: asyncio.Task[None]) -> None:
-        del self._running[key]
+    def _ended(self, subscription: str, key: int, task: asyncio.Task[None]) -> None:
+        del self._running[subscription][key]
         self._events.wake.set()
         if not task.cancelled() and task.exception() is not None:
             logger.error("Delivery %d broke", key, exc_info=task.exception())

@@ -104,16 +104,14 @@ class StorageProxy:
         operation = classify(service, request.method, raw_path, headers)
         caller = _caller(headers.get("user-agent", ""))
         self._counts.add(caller, service, operation.operation)
-        fault = (
-            None if caller == PLATFORM else self._faults.find(service, operation.operation, raw_path.partition("?")[0])
-        )
-        if fault is not None and (answer := await _fail(request, fault)) is not None:
+        body = await _body(request)
+        fault = None if caller == PLATFORM else self._fault(service, operation, raw_path, body)
+        if fault is not None and not fault.after and (answer := await _fail(request, fault)) is not None:
             return answer
         refused = self._access.refusal(operation, request.method, headers.get("authorization"))
         if refused is not None:
             return storage_error(service, refused)
         url = URL(f"https://127.0.0.1:{self._config.ports[f'azurite_{service}']}{raw_path}", encoded=True)
-        body = await _body(request)
         try:
             async with self._session.request(
                 request.method,
@@ -125,11 +123,19 @@ class StorageProxy:
                 raised = events.event_type(operation, upstream.status)
                 if raised is not None:
                     await self._publish(raised, operation, raw_path, headers, upstream.headers)
+                if fault is not None and fault.after and (answer := await _fail(request, fault)) is not None:
+                    return answer
                 return await _answer(request, upstream)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientConnectorError, aiohttp.ClientOSError) as error:
             text = f"Azurite cannot be reached: {type(error).__name__}: {error}"
             # The SDKs try again on 503, as they would with a storage account that is restarting.
             return web.Response(status=503, text=text, headers={"Retry-After": "1", "x-ms-error-code": "ServerBusy"})
+
+    def _fault(
+        self, service: str, operation: StorageRequest, raw_path: str, body: bytes | AsyncIterator[bytes] | None
+    ) -> Fault | None:
+        content = body if isinstance(body, bytes) else b""
+        return self._faults.find(service, operation.operation, raw_path.partition("?")[0], content)
 
     async def _publish(
         self,
@@ -232,7 +238,7 @@ async def _answer(request: web.Request, upstream: aiohttp.ClientResponse) -> web
 
 
 async def _fail(request: web.Request, fault: Fault) -> web.StreamResponse | None:
-    """Carry out a fault; None lets the request pass (after the delay)."""
+    """Carry out a fault; None lets the request, or its own answer, pass (after the delay)."""
     if fault.delay:
         await asyncio.sleep(fault.delay)
     if fault.reset:

@@ -22,7 +22,7 @@ from tests.contract.announcements.conftest import Event, Receiver
 from tests.contract.cloud_client.conftest import NODES_FAIL, coco
 from tests.contract.cloud_client.exporting import await_end
 from tests.contract.local_stack import Cloud, MakeClients
-from tests.contract.storage.test_batches import LedgerLater
+from tests.contract.storage.batch_app import LedgerLater
 from tests.contract.storage.unreliable import ProcessKilled
 from tests.support import drop_image, plain_jpeg
 

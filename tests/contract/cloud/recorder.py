@@ -21,12 +21,16 @@ def await_true(condition: Callable[[], object], what: str, seconds: float = 30, 
 
 
 class Recorder:
-    """Records what is delivered. `statuses` maps a function's name to the statuses of its next answers; then 200."""
+    """Records what is delivered. `statuses` maps a function's name to the statuses of its next answers; then 200. The
+    functions in `held` get their answers when they are taken out of it, or the recorder stops.
+    """
 
     def __init__(self, port: int) -> None:
         self._lock = threading.Lock()
         self.handshakes: list[dict[str, str]] = []
         self.statuses: dict[str, list[int]] = {}
+        self.held: set[str] = set()
+        self._stopped = threading.Event()
         self._received: list[tuple[str, dict[str, Any], dict[str, str]]] = []
         recorder = self
 
@@ -78,7 +82,9 @@ class Recorder:
             status = statuses.pop(0) if statuses else 200
             event = body[0] if isinstance(body, list) else body
             self._received.append((function, event, {**headers, "code": query.get("code", ""), "status": str(status)}))
-            return status, {}
+        while function in self.held and not self._stopped.wait(0.02):
+            pass
+        return status, {}
 
     def events(self, function: str, subject: str = "") -> list[dict[str, Any]]:
         """The events that a function has accepted, in the order of arrival."""
@@ -94,5 +100,6 @@ class Recorder:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._stopped.set()
         self._server.shutdown()
         self._server.server_close()

@@ -60,8 +60,14 @@ def test_errors_have_the_form_of_arm(arm: Arm) -> None:
     assert "'Microsoft.MachineLearningServices/workspaces/nowhere' under resource group 'labelloop'" in error["message"]
 
 
-def test_a_fault_that_no_service_has_is_refused(stack: RunningStack) -> None:
-    rule = {"service": "blob", "reset": True, "after": True}
+@pytest.mark.parametrize(
+    ("rule", "problem"),
+    [
+        ({"service": "events", "lost": True, "after": True}, "only blob, queue, table, arm answer requests"),
+        ({"service": "arm", "content": "*x*", "reset": True}, "only blob, queue, table know contents"),
+    ],
+)
+def test_a_fault_that_no_service_has_is_refused(stack: RunningStack, rule: dict[str, object], problem: str) -> None:
     answer = stack.admin("PUT", "/faults", json={"value": [rule]})
     assert answer.status_code == 400
-    assert "only `arm`" in answer.json()["error"]["message"]
+    assert problem in answer.json()["error"]["message"]

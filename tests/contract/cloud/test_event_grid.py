@@ -30,6 +30,7 @@ from azure.mgmt.eventgrid.models import (
 )
 from azure.storage.blob import BlobBlock, BlobServiceClient, ContainerClient
 
+from local.cloud.eventgrid.delivery import PARALLEL_DELIVERIES
 from local.config import StackConfig
 from tests.contract.cloud.conftest import RunningStack
 from tests.contract.cloud.pipelines import await_end, one_node
@@ -132,6 +133,25 @@ def test_every_kind_of_complete_write_is_an_event_and_deletes_are(
     assert by_api["DeleteBlob"]["eventType"] == "Microsoft.Storage.BlobDeleted"
     ids = [event["id"] for event in recorder.events("kinds")]
     assert len(set(ids)) == 4
+
+
+def test_a_subscription_whose_receiver_is_slow_holds_up_no_other(
+    grid: Grid, recorder: Recorder, box: ContainerClient
+) -> None:
+    grid.subscribe("slow", grid.function("slow"), filter=in_box("slow/"))
+    grid.subscribe("quick", grid.function("quick"), filter=in_box("slow/last"))
+    recorder.held.add("slow")
+    try:
+        for number in range(2 * PARALLEL_DELIVERIES):
+            box.upload_blob(f"slow/{number}", b"")
+        box.upload_blob("slow/last", b"")
+        await_true(lambda: recorder.events("quick"), "event")
+        assert len(recorder.events("slow")) == PARALLEL_DELIVERIES
+    finally:
+        recorder.held.clear()
+    await_true(lambda: len(recorder.events("slow")) == 2 * PARALLEL_DELIVERIES + 1, "all events")
+    for name in ("slow", "quick"):
+        grid.unsubscribe(name)
 
 
 def test_sequencers_order_the_events_of_one_blob(grid: Grid, recorder: Recorder, box: ContainerClient) -> None:

@@ -212,3 +212,24 @@ def test_a_connection_can_be_reset_on_demand(
             requests.get(url, timeout=10)
     finally:
         stack.admin("PUT", "/faults", json={"value": []})
+
+
+def test_the_answer_to_a_write_of_a_certain_content_can_be_lost(
+    stack: RunningStack, config: StackConfig, shared_key: ContainerClient
+) -> None:
+    rule = {"service": "blob", "content": "*two*", "after": True, "times": 1, "reset": True}
+    stack.admin("PUT", "/faults", json={"value": [rule]})
+    account = f"http://127.0.0.1:{config.ports['blob_http']}/{config.account_name}"
+    headers = {"x-ms-blob-type": "BlockBlob"}
+    try:
+        assert (
+            requests.put(
+                f"{account}/proxied/one?{write_sas(config)}", data=b"one\n", headers=headers, timeout=10
+            ).status_code
+            == 201
+        )
+        with pytest.raises(requests.ConnectionError):
+            requests.put(f"{account}/proxied/two?{write_sas(config)}", data=b"1\ntwo\n", headers=headers, timeout=10)
+        assert shared_key.get_blob_client("two").download_blob().readall() == b"1\ntwo\n"
+    finally:
+        stack.admin("PUT", "/faults", json={"value": []})

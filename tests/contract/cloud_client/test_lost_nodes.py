@@ -12,9 +12,10 @@ from azure.ai.ml.entities import Model
 from shared.clients import Clients
 from shared.cluster import ENDED_STATUSES, find_job, status_of, submit_once
 from shared.ledger import Batch
+from shared.manifests import ManifestRow, manifest_path, part_path, read_lines
 from shared.models import ModelStore
 from shared.pipelines import scoring_pipeline
-from shared.scoring import ManifestRow, Outcome, manifest_path, part_path, read_lines
+from shared.scoring import Outcome
 from tests.contract.cloud_client.conftest import COLOURS
 from tests.contract.local_stack import Cloud, MakeClients
 from tests.support import drop_image, plain_jpeg, write_bundle

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from local.functions_host.blob_trigger import MOST_QUEUED
 from tests.contract.host.conftest import Account
 from tests.contract.host.support import RunningHost
 from tests.contract.host.test_blobs import upload
@@ -106,3 +108,22 @@ def test_a_stopped_host_gives_back_what_it_cannot_finish(slow: Callable[[], Runn
     running.send_signal(signal.SIGINT)
     assert running.wait() == 0
     assert [message.content for message in queue.receive_messages()] == ["one"]
+
+
+def test_event_grid_waits_while_many_blobs_wait_and_a_stopping_host_takes_what_it_is_told(
+    slow: Callable[[], RunningHost], own_account: Account
+) -> None:
+    event = upload(own_account, "a.jpg", b"abc")
+    running = slow()
+    function = "Host.Functions.on_blob"
+    # More than MOST_QUEUED wait, though some are at work.
+    assert running.deliver("blobs", function, [event] * (MOST_QUEUED + 20)).status_code == 202
+    with ThreadPoolExecutor(1) as pool:
+        one_more = pool.submit(running.deliver, "blobs", function, event)
+        with pytest.raises(TimeoutError):
+            one_more.result(1)
+        running.send_signal(signal.SIGTERM)
+        assert one_more.result(10).status_code == 202
+    assert running.wait() == 0
+    (running.folder / "release").touch()
+    slow().await_seen("on_blob", count=MOST_QUEUED + 21, step="done")

@@ -27,6 +27,7 @@ RESOURCES = [
     "queue:announcements",
     "queue:rescore",
     "queue:found-images",
+    "queue:webhooks",
     "container:images",
     "container:predictions",
     "container:dead-letters",

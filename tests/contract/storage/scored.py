@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shared.ledger import Batch, Image, Ledger, rfc3339
-from shared.manifests import write_manifest
+from shared.manifests import part_path, write_manifest
 from shared.results import read_shard, write_files
-from shared.scoring import Outcome, part_path
+from shared.scoring import Outcome
 from tests.support import make_clients, make_settings, prepare_storage
 
 LABELS = ("red", "green", "blue")

@@ -214,6 +214,17 @@ def test_an_image_that_is_too_large_is_rejected_unread(office: Office, storage: 
     assert not [url for url in reads.urls if "huge.jpg" in url]
 
 
+@pytest.mark.parametrize("content", [plain_jpeg(), b"text"])
+def test_an_image_that_was_taken_in_before_is_not_read_again(office: Office, storage: str, content: bytes) -> None:
+    etag = drop_image(office.clients, "a.jpg", content)
+    receive_image(office.clients, office.ledger, "a.jpg", content)
+    office.post(image_event("a.jpg", etag=etag))
+    reads = Reads()
+    office.tick(closed_later(UnreliableClients(office.clients.settings, storage, reads)))
+    assert not [url for url in reads.urls if "/images/a.jpg" in url]
+    assert office.letters() == []
+
+
 NOT_UNDERSTOOD = {
     b"": "it is not JSON",
     b"{'a': 1}": "it is not JSON",

@@ -17,7 +17,7 @@ from shared import image_reader
 from shared.clients import Clients
 from shared.errors import ImageRejectedError, ImageUnavailableError
 from shared.image_reader import ImageReader
-from shared.scoring import ManifestRow
+from shared.manifests import ManifestRow
 from tests.contract.storage.unsteady_proxy import UnsteadyProxy, unsteady_proxy
 from tests.support import drop_image, make_clients, prepare_storage
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from collections import Counter
 from collections.abc import Callable
@@ -9,12 +10,14 @@ from typing import Any
 
 import pytest
 from azure.core.exceptions import ResourceModifiedError
+from azure.data.tables import UpdateMode
 from azure.storage.blob import BlobBlock
 from PIL import Image as Pillow
 
 from shared.clients import Clients
+from shared.image_pages import image_story
 from shared.images import Rejection, receive_image, reject_event, reject_image
-from shared.ledger import Image, Ledger
+from shared.ledger import Batch, Image, Ledger, Settlement
 from tests.contract.storage.unreliable import UnreliableClients, Writes
 from tests.support import closed_later, drop_image, encoded, make_clients, plain_jpeg, prepare_storage
 
@@ -86,6 +89,33 @@ def test_the_same_picture_under_two_names_is_converted_to_one_blob(inbox: Inbox)
     assert second is not None
     assert first.source_path == second.source_path
     assert inbox.prepared() == [first.source_path]
+
+
+def test_what_of_a_file_is_not_used_is_told_in_its_story_however_often_it_is_batched(inbox: Inbox) -> None:
+    frames = [Pillow.new("RGB", (32, 32), colour) for colour in ("red", "blue")]
+    image = inbox.drop("a.gif", encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))
+    assert image is not None
+    assert inbox.waiting() == [image]
+    assert image.notes == "only the first of several frames is looked at"
+    (waiting,) = inbox.ledger.waiting(1).images
+    inbox.ledger.open_batch(Batch("b1", "claiming", "inline", "", "m", "1", "models/m/1", "2026-11-24T12:00:00+00:00"))
+    inbox.ledger.claim("b1", [waiting])
+    inbox.ledger.settle("b1", [Settlement(dataclasses.replace(image, notes=""), "waiting")])
+    (content,) = image_story(inbox.clients, inbox.ledger, "a.gif")["contents"]
+    assert (content["state"], content["notes"]) == ("waiting", [image.notes])
+
+
+def test_an_image_that_an_older_version_has_noted_has_no_notes(inbox: Inbox) -> None:
+    image = inbox.drop("a.jpg", plain_jpeg())
+    assert image is not None
+    (waiting,) = inbox.ledger.waiting(1).images
+    table = inbox.clients.tables.get_table_client("ledger")
+    for key in (f"i:{image.key}", waiting.row_key):
+        row = table.get_entity(image.partition, key)
+        del row["notes"]
+        table.update_entity(row, mode=UpdateMode.REPLACE)
+    assert inbox.waiting() == [image]
+    assert image_story(inbox.clients, inbox.ledger, "a.jpg")["contents"][0]["notes"] == []
 
 
 @pytest.mark.parametrize("content", [plain_jpeg(), turned_photo(), b"no image"])
@@ -225,14 +255,15 @@ def test_a_blob_that_grows_too_large_while_it_is_read_is_not_read(inbox: Inbox, 
     drop_image(inbox.clients, "a.jpg", plain_jpeg())
     requests, image = overtaken(lambda: drop_image(inbox.clients, "a.jpg", bytes(1_200_000)))
     assert image.error == "the file has 1.2 MB; at most 1 MB are taken"
-    assert requests.methods == {"HEAD": 2, "GET": 1, "POST": 1}, "the reading was refused, since the blob had changed"
+    # The reading, which was refused, since the blob had changed; and whether anybody wants to hear of a rejection.
+    assert requests.methods == {"HEAD": 2, "GET": 2, "POST": 1}
 
 
 def test_a_blob_that_is_too_large_by_now_is_not_read(inbox: Inbox, overtaken: Any) -> None:
     drop_image(inbox.clients, "a.jpg", bytes(1_200_000))
     requests, image = overtaken(lambda: None)
     assert "1.2 MB" in image.error
-    assert requests.methods == {"HEAD": 1, "POST": 1}
+    assert requests.methods == {"HEAD": 1, "GET": 1, "POST": 1}, "it is asked who wants to hear of it"
 
 
 def test_a_blob_that_never_stays_the_same_is_left_to_the_next_try(inbox: Inbox, overtaken: Any) -> None:

@@ -9,8 +9,7 @@ import pytest
 from shared.ledger import Batch, Image, Ledger, Settlement
 from shared.ledger.images import IMAGES_PER_TRANSACTION
 from shared.ledger.rows import SHARDS
-from tests.contract.storage.test_batch_queries import Requests
-from tests.contract.storage.unreliable import UnreliableClients
+from tests.contract.storage.unreliable import Requests, UnreliableClients
 from tests.support import closed_later, make_settings
 
 IMAGES = 400

@@ -17,11 +17,12 @@ import shared.ledger.rows
 from shared.batches import dispatch, progress
 from shared.errors import ConflictError, InvalidRequestError, NoModelError, NotFoundError
 from shared.locks import lock
+from shared.manifests import part_path
+from shared.predictions import read_csv
 from shared.queues import RESCORE
 from shared.rescoring import look_after_rescorings, plan_rescorings, request_rescoring, rescoring_report
 from shared.rescoring.planning import LOCK_PATH, MAX_OPEN_BATCHES, STALLED_SECONDS, STEP_SECONDS
-from shared.scoring import part_path
-from tests.contract.storage.test_batches import App, LedgerLater, break_lease, delete_bundle, delete_files
+from tests.contract.storage.batch_app import App, LedgerLater, break_lease, delete_bundle, delete_files
 from tests.contract.storage.unreliable import KilledAt, ProcessKilled, UnreliableClients
 from tests.support import closed_later, drop_image, make_clients, plain_jpeg, promote_bundle
 
@@ -62,11 +63,16 @@ def app(storage: str, tmp_path: Path) -> RescoringApp:
     return app
 
 
-def test_images_below_a_prefix_are_scored_again_into_files_of_their_own(app: RescoringApp, tmp_path: Path) -> None:
-    for path in ("2026/a.jpg", "2026/b.jpg", "2027/c.jpg"):
+def score_and_promote(app: RescoringApp, folder: Path, *paths: str) -> None:
+    """Score images by version 1, and make version 2 the champion."""
+    for path in paths:
         app.drop(path)
     app.dispatch()
-    promote_bundle(app.clients, tmp_path, version="2")
+    promote_bundle(app.clients, folder, version="2")
+
+
+def test_images_below_a_prefix_are_scored_again_into_files_of_their_own(app: RescoringApp, tmp_path: Path) -> None:
+    score_and_promote(app, tmp_path, "2026/a.jpg", "2026/b.jpg", "2027/c.jpg")
     asked = app.ask("2026/")
     assert (asked["state"], asked["model"], asked["batches"]) == ("planning", "multilabel:2", [])
     app.finish()
@@ -82,15 +88,43 @@ def test_images_below_a_prefix_are_scored_again_into_files_of_their_own(app: Res
     assert "rescored_batch" not in app.ledger.history("images", "2027/c.jpg")[0]
 
 
-def test_what_waits_is_scored_as_if_nobody_had_asked(app: RescoringApp) -> None:
+def test_an_image_has_one_row_by_each_model_however_often_one_asks(app: RescoringApp, tmp_path: Path) -> None:
+    app.drop("text.jpg", b"no image")
+    score_and_promote(app, tmp_path, "a.jpg")
+    asked = app.ask()
+    app.finish()
+    assert app.rescored(asked) == {"a.jpg": 1, "text.jpg": 1}
+    for version in ("1", "2"):
+        promote_bundle(app.clients, tmp_path, version=version)
+        again = app.ask()
+        app.finish()
+        assert app.rescored(again) == {}
+        report = app.report(again)
+        assert (report["state"], report["already_scored"], report["batches"]) == ("done", 2, [])
+
+
+def test_what_waits_for_the_champion_is_scored_as_if_nobody_had_asked(app: RescoringApp) -> None:
     app.drop("a.jpg")
+    batch = app.new_batch()
+    app.drop("b.jpg")
     asked = app.ask()
     app.deliver()
-    assert app.waiting() == {"a.jpg": 0}
+    assert app.waiting() == {"b.jpg": 0}
+    assert [each.id for each in app.ledger.open_batches()] == [batch.id]
+    app.finish()
+    assert app.rescored(asked) == {}
+    assert app.report(asked)["already_scored"] == 2
+    assert (app.states("a.jpg"), app.states("b.jpg")) == (["scored"], ["scored"])
+
+
+def test_what_is_in_a_batch_of_another_model_is_scored_by_both(app: RescoringApp, tmp_path: Path) -> None:
+    app.drop("a.jpg")
+    app.new_batch()
+    promote_bundle(app.clients, tmp_path, version="2")
+    asked = app.ask()
     app.finish()
     assert app.rescored(asked) == {"a.jpg": 1}
     assert len(app.files(".csv")) == 2
-    assert app.states("a.jpg") == ["scored"]
 
 
 def test_images_that_the_app_has_never_heard_of_are_received_first(app: RescoringApp) -> None:
@@ -100,18 +134,29 @@ def test_images_that_the_app_has_never_heard_of_are_received_first(app: Rescorin
     app.deliver()
     assert set(app.waiting()) == {"old.jpg", "text.jpg"}
     app.finish()
-    assert app.rescored(asked) == {"old.jpg": 1, "text.jpg": 1}
-    assert (app.report(asked)["predicted"], app.report(asked)["errors"]) == (1, 1)
+    app.dispatch()
+    assert set(app.rows()) == {"old.jpg", "text.jpg"}
+    assert app.report(asked)["already_scored"] == 2
     assert (app.states("old.jpg"), app.states("text.jpg")) == (["scored"], ["rejected"])
+
+
+def test_of_two_that_overlap_the_later_one_leaves_out_what_the_earlier_one_scores(
+    app: RescoringApp, tmp_path: Path
+) -> None:
+    score_and_promote(app, tmp_path, "a/1.jpg", "b/1.jpg")
+    asked = [app.ask(prefix) for prefix in ("a/", "", "b/")]
+    app.deliver()
+    assert app.ledger.open_batches(), "they are planned before any of them is scored"
+    app.finish()
+    assert sum(map(app.rescored, asked), Counter()) == {"a/1.jpg": 1, "b/1.jpg": 1}
+    assert app.ledger.open_rescorings() == []
 
 
 def test_few_batches_are_open_at_once_and_each_image_is_in_one(storage: str, tmp_path: Path) -> None:
     app = RescoringApp(storage, prediction_formats="csv", batch_max_images=2)
     promote_bundle(app.clients, tmp_path)
     images = {f"{number}.jpg" for number in range(7)}
-    for path in images:
-        app.drop(path)
-    app.dispatch()
+    score_and_promote(app, tmp_path, *images)
     asked = app.ask()
     for _ in range(2):
         app.deliver()
@@ -156,13 +201,11 @@ def test_what_can_not_be_asked_for_is_refused(app: RescoringApp, storage: str) -
         app.ask()
 
 
-def test_what_a_batch_left_out_goes_into_the_next_attempt_and_ends_as_an_error(
-    app: RescoringApp, monkeypatch: pytest.MonkeyPatch
+def test_what_a_batch_left_out_goes_into_the_next_attempt_and_ends_as_an_error_that_one_may_ask_for_again(
+    app: RescoringApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shared.manifests.MIN_SHARD_IMAGES", 1)
-    for path in ("a.jpg", "b.jpg"):
-        app.drop(path)
-    app.dispatch()
+    score_and_promote(app, tmp_path, "a.jpg", "b.jpg")
     score = progress.score_inline
 
     def score_and_lose_a_part(clients: Any, batch: Any) -> None:
@@ -177,6 +220,13 @@ def test_what_a_batch_left_out_goes_into_the_next_attempt_and_ends_as_an_error(
     assert app.report(asked)["batches"] == [first, f"{first}-2", f"{first}-3"]
     assert (app.report(asked)["predicted"], app.report(asked)["errors"]) == (1, 1)
     assert app.states("a.jpg") == ["scored"]
+    rows = [row for text in app.files(".csv").values() for row in read_csv(io.StringIO(text, newline=""))]
+    (failed,) = (row["image"] for row in rows if row["error"])
+    monkeypatch.setattr(progress, "score_inline", score)
+    again = app.ask()
+    app.finish()
+    assert app.rescored(again) == {failed: 1}
+    assert (app.report(again)["predicted"], app.report(again)["already_scored"]) == (1, 1)
 
 
 def test_when_its_model_is_deleted_a_rescoring_says_so_and_ends(app: RescoringApp) -> None:
@@ -189,27 +239,27 @@ def test_when_its_model_is_deleted_a_rescoring_says_so_and_ends(app: RescoringAp
     assert report["error"] == "model multilabel:1 was deleted before all images were planned"
 
 
-def test_a_step_that_takes_too_long_leaves_the_rest_to_another_message(app: RescoringApp) -> None:
-    app.drop("a.jpg")
+def test_a_step_that_takes_too_long_leaves_the_rest_to_another_message(app: RescoringApp, tmp_path: Path) -> None:
+    score_and_promote(app, tmp_path, "a.jpg")
     asked = app.ask()
     times = itertools.chain([0.0], itertools.repeat(STEP_SECONDS))
     plan_rescorings(app.clients, app.ledger, now=lambda: next(times))
     assert app.ledger.open_batches() == []
     assert app.deliver() == 2, "the request's own, and the one of the step"
     app.finish()
-    assert app.report(asked)["state"] == "done"
+    assert app.rescored(asked) == {"a.jpg": 1}
 
 
-def test_one_worker_plans_at_a_time(app: RescoringApp) -> None:
-    app.drop("a.jpg")
+def test_one_worker_plans_at_a_time(app: RescoringApp, tmp_path: Path) -> None:
+    score_and_promote(app, tmp_path, "a.jpg")
     app.ask()
     with lock(app.clients, LOCK_PATH):
         app.deliver()
     assert app.ledger.open_batches() == []
 
 
-def test_a_rescoring_whose_message_was_lost_goes_on_after_a_while(app: RescoringApp) -> None:
-    app.drop("a.jpg")
+def test_a_rescoring_whose_message_was_lost_goes_on_after_a_while(app: RescoringApp, tmp_path: Path) -> None:
+    score_and_promote(app, tmp_path, "a.jpg")
     app.ask()
     queue = app.clients.queue(RESCORE)
     queue.clear_messages()
@@ -236,19 +286,20 @@ def test_before_provisioning_there_is_nothing_to_look_after(storage: str) -> Non
     look_after_rescorings(clients, LedgerLater(clients.tables))
 
 
-STEPS = 10
-"""So many writes a re-scoring has at least."""
+STEPS, MOST_STEPS = 10, 50
+"""So many writes a re-scoring has at least, and at most."""
 
 
 def test_killed_before_any_of_its_writes_a_rescoring_is_finished_by_others(
     storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shared.ledger.rows, "SHARDS", "01")
-    app = RescoringApp(storage, prediction_formats="csv")
+    app = RescoringApp(storage, prediction_formats="csv", inline_max_images=MOST_STEPS)
     promote_bundle(app.clients, tmp_path)
-    for number in itertools.count(1):
+    score_and_promote(app, tmp_path, *(f"{number}/a.jpg" for number in range(1, MOST_STEPS)))
+    delete_files(app)
+    for number in range(1, MOST_STEPS):
         path = f"{number}/a.jpg"
-        drop_image(app.clients, path, plain_jpeg())
         asked = app.ask(f"{number}/")
         writes = KilledAt(number)
         doomed = closed_later(UnreliableClients(app.settings, app.storage, writes))
@@ -269,4 +320,4 @@ def test_killed_before_any_of_its_writes_a_rescoring_is_finished_by_others(
         delete_files(app)
         if not writes.killed:
             break
-    assert number > STEPS
+    assert STEPS < number < MOST_STEPS - 1

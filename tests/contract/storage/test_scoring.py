@@ -14,7 +14,8 @@ from shared import scoring
 from shared.clients import Clients
 from shared.errors import ImageRejectedError, ImageUnavailableError
 from shared.inference import Classifier, Prediction, Source
-from shared.scoring import ManifestRow, Outcome, Part, part_path, read_lines, read_manifest, score_part
+from shared.manifests import ManifestRow, part_path, read_lines, read_manifest
+from shared.scoring import Outcome, Part, score_part
 from tests.support import drop_image, make_clients, plain_jpeg, prepare_storage, write_bundle
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)

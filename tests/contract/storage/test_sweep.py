@@ -22,16 +22,17 @@ from shared.locks import lock
 from shared.sweep import FoundImage, images_of, message_of, receive_found, reject_found, sweep, sweeping
 from shared.sweep.lookup import unnoted
 from shared.sweep.sweeping import LOCK_PATH, STATE_PATH
-from tests.contract.storage.test_batch_queries import Requests
-from tests.contract.storage.unreliable import KilledAt, ProcessKilled, UnreliableClients, Writes
+from tests.contract.storage.unreliable import KilledAt, ProcessKilled, Requests, UnreliableClients, Writes
 from tests.support import closed_later, drop_image, make_clients, make_settings, plain_jpeg, prepare_storage
 
 PICTURE = plain_jpeg(size=(32, 32))
+# Blobs of this moment are old enough.
+SETTINGS: dict[str, object] = {"max_image_megabytes": 1, "sweep_grace_minutes": 0}
 
 
 @pytest.fixture
 def clients(storage: str) -> Clients:
-    clients = make_clients(storage, max_image_megabytes=1)
+    clients = make_clients(storage, **SETTINGS)
     prepare_storage(clients)
     return clients
 
@@ -39,12 +40,6 @@ def clients(storage: str) -> Clients:
 @pytest.fixture
 def ledger(clients: Clients) -> Ledger:
     return Ledger(clients.tables)
-
-
-@pytest.fixture(autouse=True)
-def _no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blobs of this moment are old enough."""
-    monkeypatch.setattr(sweeping, "GRACE", dt.timedelta(0))
 
 
 def image(path: str, etag: str) -> Image:
@@ -102,6 +97,19 @@ def test_a_found_image_goes_the_way_of_all_others(clients: Clients, ledger: Ledg
     assert sweep(clients) == 0
 
 
+def test_a_found_image_whose_worker_died_before_its_announcement_is_announced_by_the_next_one(storage: str) -> None:
+    clients = make_clients(storage, **SETTINGS, events_topic_endpoint="https://topic/api/events")
+    prepare_storage(clients)
+    etag = drop_image(clients, "text.jpg", b"text")
+    doomed = closed_later(UnreliableClients(clients.settings, storage, KilledAt(2)))
+    with pytest.raises(ProcessKilled):
+        receive_found(doomed, Ledger(doomed.tables), [FoundImage("text.jpg", etag)])
+    assert Ledger(clients.tables).history("images", "text.jpg"), "it was noted, and not announced"
+    receive_found(clients, Ledger(clients.tables), [FoundImage("text.jpg", etag)])
+    (message,) = clients.queue("announcements").receive_messages()
+    assert json.loads(message.content)["event"]["subject"] == "text.jpg"
+
+
 def test_a_sweep_goes_on_where_the_last_tick_ended(clients: Clients) -> None:
     drop(clients, *(f"{number}.jpg" for number in range(5)))
     for paths in (["0.jpg", "1.jpg"], ["2.jpg", "3.jpg"], ["4.jpg"]):
@@ -118,18 +126,15 @@ def test_the_next_sweep_looks_at_what_came_since_the_last_one_began(
     assert sweep(clients) == 1
     assert sweep(clients) == 0, "by a margin that lies in the future it has seen everything"
     monkeypatch.undo()
-    monkeypatch.setattr(sweeping, "GRACE", dt.timedelta(0))
     clients.blobs.get_blob_client("labelloop", STATE_PATH).delete_blob()
     assert sweep(clients) == 1
     drop(clients, "b.jpg")
     assert sweep(clients) == 2, "what came within the margin is looked at again"
 
 
-def test_what_was_too_fresh_is_looked_at_by_the_next_sweep(clients: Clients, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweeping, "GRACE", dt.timedelta(hours=1))
+def test_what_was_too_fresh_is_looked_at_by_the_next_sweep(clients: Clients, storage: str) -> None:
     drop(clients, "a.jpg")
-    assert sweep(clients) == 0
-    monkeypatch.setattr(sweeping, "GRACE", dt.timedelta(0))
+    assert sweep(make_clients(storage, sweep_grace_minutes=60)) == 0
     assert sweep(clients) == 1
 
 
@@ -139,7 +144,7 @@ def test_no_death_at_any_point_loses_an_image(clients: Clients, storage: str) ->
     for number in range(1, 99):
         writes = KilledAt(number)
         with contextlib.suppress(ProcessKilled):
-            sweep(closed_later(UnreliableClients(make_settings(), storage, writes)), page_size=4)
+            sweep(closed_later(UnreliableClients(make_settings(**SETTINGS), storage, writes)), page_size=4)
         with contextlib.suppress(HttpResponseError):  # It may have died without the lease.
             BlobLeaseClient(locked).break_lease(0)
         sweep(clients, page_size=4)
@@ -168,7 +173,7 @@ def test_a_sweep_that_was_overtaken_ends(clients: Clients, storage: str) -> None
                 clients.blobs.get_blob_client("labelloop", STATE_PATH).upload_blob(b"{}", overwrite=True)
             return send()
 
-    assert sweep(closed_later(UnreliableClients(make_settings(), storage, OvertakenWriting()))) == 0
+    assert sweep(closed_later(UnreliableClients(make_settings(**SETTINGS), storage, OvertakenWriting()))) == 0
     assert sweep(clients) == 1, "the one that has overtaken it says where the sweep is: at the beginning"
 
 
@@ -198,7 +203,7 @@ def test_a_marker_that_is_not_taken_any_more_makes_the_sweep_begin_anew(clients:
             return send()
 
     with pytest.raises(HttpResponseError):
-        sweep(closed_later(UnreliableClients(make_settings(), storage, RefusesMarkers())))
+        sweep(closed_later(UnreliableClients(make_settings(**SETTINGS), storage, RefusesMarkers())))
     assert sweep(clients) == 3
 
 
@@ -208,7 +213,7 @@ def test_a_marker_that_is_not_taken_any_more_makes_the_sweep_begin_anew(clients:
 def test_a_sweep_costs_a_request_a_page_and_few_for_what_the_ledger_knows(clients: Clients, storage: str) -> None:
     drop(clients, *(f"{number:03}.jpg" for number in range(60)), note=True)
     requests = Requests()
-    counted = closed_later(UnreliableClients(make_settings(), storage, requests))
+    counted = closed_later(UnreliableClients(make_settings(**SETTINGS), storage, requests))
     assert sweep(counted, page_size=15) == 0
     others = 8  # The lock and the state.
     assert requests.total <= 60 / 15 + 4 * len(SHARDS) + others
@@ -223,7 +228,7 @@ def test_a_sweep_costs_a_request_a_page_and_few_for_what_the_ledger_knows(client
 @pytest.mark.parametrize(("rows", "asked"), [(0, 50), (120, 120), (120, 5), (20, 300)])
 def test_what_the_ledger_does_not_know_is_told_in_few_requests(storage: str, rows: int, asked: int) -> None:
     requests = Requests()
-    clients = closed_later(UnreliableClients(make_settings(), storage, requests))
+    clients = closed_later(UnreliableClients(make_settings(**SETTINGS), storage, requests))
     ledger = Ledger(clients.tables)
     ledger.create()
     dice = random.Random(rows + asked)  # noqa: S311
@@ -248,7 +253,7 @@ def test_one_image_that_cannot_be_taken_in_does_not_keep_the_others_from_it(clie
                 raise ServiceRequestError("no route to host")
             return send()
 
-    unlucky = closed_later(UnreliableClients(make_settings(), storage, Unreachable()))
+    unlucky = closed_later(UnreliableClients(make_settings(**SETTINGS), storage, Unreachable()))
     images = [FoundImage(path, "0x1") for path in ("a.jpg", "bad.jpg", "c.jpg")]
     with pytest.raises(ExceptionGroup, match="1 images could not be taken in"):
         receive_found(unlucky, Ledger(unlucky.tables), images)

@@ -87,6 +87,25 @@ class AnswerLostAt(Writes):
         return answer
 
 
+class LateAt(Writes):
+    """The n-th write times out, and is carried out only when it is told to arrive. The SDK sends some writes again."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self._number = number
+        self._late: Callable[[], Any] | None = None
+
+    def write(self, request: Any, send: Callable[[], Any]) -> Any:
+        if self.number == self._number:
+            self._late = send
+            raise ServiceResponseError("timed out")
+        return send()
+
+    def arrive(self) -> None:
+        if self._late is not None:
+            self._late().internal_response.close()
+
+
 class _Transport(RequestsTransport):  # type: ignore[misc] # azure.core loads it lazily, as Any
     def __init__(self, writes: Writes) -> None:
         super().__init__()
@@ -125,3 +144,13 @@ class UnreliableClients(Clients):
         return TableServiceClient.from_connection_string(
             self._connection_string, transport=_Transport(self._writes), retry_backoff_factor=0
         )
+
+
+class Requests(Writes):
+    """Counts the requests, reads included."""
+
+    total = 0
+
+    def send(self, request: object, send: Callable[[], object]) -> object:
+        self.total += 1
+        return super().send(request, send)

@@ -24,7 +24,9 @@ import handlers.routes.predict
 import handlers.routes.predictions
 import handlers.routes.provisioning
 import handlers.routes.review
+import handlers.routes.subscriptions
 import handlers.routes.thumbnails
+import handlers.webhooks
 from shared.clients import Clients
 from tests.support import make_clients, prepare_storage
 
@@ -49,7 +51,9 @@ MODULES = (
     handlers.routes.predictions,
     handlers.routes.provisioning,
     handlers.routes.review,
+    handlers.routes.subscriptions,
     handlers.routes.thumbnails,
+    handlers.webhooks,
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from typing import Any
 
@@ -58,3 +59,9 @@ def test_nothing_else_is_served(path: str) -> None:
     answer = ask(path)
     assert answer.status_code == 404
     assert "the page has no file" in body_of(answer)["detail"]
+
+
+def test_the_page_is_small() -> None:
+    raw = sum(map(len, files().values()))
+    compressed = sum(len(gzip.compress(content)) for content in files().values())
+    assert (raw < 100_000, compressed < 40_000) == (True, True), (raw, compressed)

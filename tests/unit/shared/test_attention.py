@@ -42,6 +42,7 @@ def test_a_loop_that_runs_by_itself_needs_nobody() -> None:
         ({"dead_letters": "2 unreturned: look"}, "warning: Events that Event Grid could not deliver: 2 unreturned"),
         ({"poisoned": {"label-exports-poison": 1}}, "error: 1 message could not be worked on and is now in queue"),
         ({"poisoned": "ServiceRequestError"}, "error: The storage account's queues do not answer"),
+        ({"paused_webhooks": ["subscription 1 is paused"]}, "warning: Nothing is delivered to a webhook any more: "),
         ({"today": DayCounts("2026-11-24", predicted=5, errors=5)}, "warning: 5 of today's 10 images"),
         ({"today": DayCounts("2026-11-24", predicted=99, errors=1)}, "info: 1 of today's 100 images"),
         ({"has_champion": False, "waiting": 3}, "info: There is no model yet."),

@@ -67,6 +67,7 @@ def test_a_required_setting_that_is_missing_is_named(name: str) -> None:
         ("WORKSPACE_DATA_ISOLATION", "yes", "true or false"),
         ("PROVISIONING", "off", "one of enabled, disabled"),
         ("EVENTS_TOPIC_ENDPOINT", "http://topic", "an https URL"),
+        ("WEBHOOK_ALLOWED_HOSTS", "10.0.0.1/8", "names of hosts and networks, e.g. 10.1.0.0/16"),
     ],
 )
 def test_an_unusable_value_is_refused_with_what_was_expected(name: str, value: str, expectation: str) -> None:
