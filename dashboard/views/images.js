@@ -120,6 +120,7 @@ function chapter(each, index) {
     h("ol.story", {},
       h("li", {}, "Arrived ", time(each.arrived), h("br"), h("span.muted", {}, "content ", h("code", {}, each.etag))),
       each.prepared ? h("li", {}, "Converted once, for the model's loader") : null,
+      each.notes?.length ? h("li", {}, each.notes.join("; ")) : null,
       each.batch ? h("li", {}, "Went into batch ", h("a", { href: `#/runs/batches/${each.batch}` }, each.batch), each.reason ? [h("br"), h("span.muted", {}, each.reason)] : null) : null,
       each.scored_at ? h("li", {}, `Scored by ${each.model} `, time(each.scored_at)) : null,
       each.error ? h("li", {}, "Ended with an error: ", each.error) : null,

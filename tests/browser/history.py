@@ -32,6 +32,9 @@ IMAGES = 100_000
 BATCH_IMAGES, BATCHES_BEFORE = 5000, 17
 # The newest batch's images can be looked at.
 PICTURES = 120
+# Of those that wait, so many can be looked at: a page of them.
+SHOWN = 60
+PICTURE_SIZE = (64, 48)
 WAITING = IMAGES - BATCH_IMAGES * BATCHES_BEFORE - PICTURES
 LABELS = ("apple", "banana", "book", "clock", "cup", "key", "scissors", "umbrella")
 TABLE_FILE = "__azurite_db_table__.json"
@@ -60,8 +63,10 @@ def write_history(clients: Clients, champion: Champion, pictures: ContainerClien
         for image in images:
             yield from _image_rows(image, made, state="scored", marker="", batch=batch.id, file=batch.files[0])
         yield _row(BATCHES, f"done:{newest_first(batch.id)}", made, **batch_fields(batch))
-    for number in itertools.islice(numbers, WAITING):
+    for position, number in enumerate(itertools.islice(numbers, WAITING)):
         image = _image(number)
+        if position < SHOWN:
+            pictures.upload_blob(image.path, plain_jpeg(size=PICTURE_SIZE))
         since = (now - dt.timedelta(hours=1) + dt.timedelta(milliseconds=number)).isoformat(timespec="microseconds")
         marker = f"w:{since}:{image.key}"
         yield from _image_rows(image, now, state="waiting", marker=marker)
@@ -102,7 +107,7 @@ def _upload(container: ContainerClient) -> list[Image]:
     images = []
     for number in range(PICTURES):
         path = f"today/IMG_{number:04}.jpg"
-        content = plain_jpeg((number * 2, 80, 250 - number * 2), (64, 48))
+        content = plain_jpeg((number * 2, 80, 250 - number * 2), PICTURE_SIZE)
         blob = container.get_blob_client(path)
         etag = normalised_etag(str(blob.upload_blob(content)["etag"]))
         images.append(Image("images", path, etag, "images", path, etag))

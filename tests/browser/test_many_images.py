@@ -21,7 +21,7 @@ from tests.support import close_clients, promote_bundle
 
 pytestmark = pytest.mark.e2e
 
-# It was 30 ms at most; the machine may be busy.
+# It was 157 ms at most; the machine may be busy.
 MAX_MILLISECONDS = 1000
 # What each view asks for at most, pictures left out, and how many pictures.
 VIEWS = {
@@ -89,7 +89,8 @@ def test_the_overview_counts_what_there_is(window: Window) -> None:
 
 def test_more_images_come_when_they_are_asked_for(window: Window) -> None:
     page = window.show("images")
-    tiles = page.get_by_role("list", name="Images", exact=True).get_by_role("listitem")
+    # A tile has lists of its own.
+    tiles = page.get_by_role("list", name="Images", exact=True).locator("> li")
     expect(tiles).to_have_count(60)
     page.get_by_role("button", name="Show more").click()
     expect(tiles).to_have_count(120)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -116,7 +117,7 @@ class Window:
         return self.page.get_by_role("listitem").filter(has=heading)
 
     def await_view(self, view: str) -> None:
-        name = view.partition("?")[0].partition("/")[0]
+        name = re.split("[/?]", view)[0]
         self.page.locator(f'.view[data-view="{name}"]:not([aria-busy]) h1').wait_for()
 
     @property
@@ -130,10 +131,11 @@ class Window:
 
     def milliseconds_until_interactive(self, view: str) -> float:
         """From the end of the last answer until the view was painted."""
-        found: float | None = None
-        while found is None:
-            found = self.page.evaluate(INTERACTIVE, view.partition("/")[0])
-        return found
+        name = re.split("[/?]", view)[0]
+        deadline = time.monotonic() + SECONDS
+        while (found := self.page.evaluate(INTERACTIVE, name)) is None:
+            assert time.monotonic() < deadline, f"{view} was never marked as shown"
+        return float(found)
 
     def violations(self) -> list[str]:
         """What axe-core finds, in words."""
