@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +22,13 @@ import handlers.api  # noqa: F401 # it has all routes
 from handlers.http import Key, api
 from handlers.http.document import document, path_in_document
 from shared.clients import Clients
+from tests.contract.api.conftest import SECONDS, Ask
 from tests.contract.cloud.roles import Owner
 from tests.contract.local_stack import Cloud
 from tests.support import plain_jpeg
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLES = 5
-SECONDS = 120.0
 SCHEMA = schemathesis.openapi.from_dict(document(api.routes, "keys"))
 OPERATIONS: dict[str, Any] = {each.ok().label: each.ok() for each in SCHEMA.get_all_operations()}  # type: ignore[union-attr]
 # These have rules that no schema tells: parameters that do not go together, names of blobs, images, exports, hosts.
@@ -40,22 +39,6 @@ WITH_RULES = {
     "POST /api/train",
     "POST /api/subscriptions",
 }
-
-Ask = Callable[..., requests.Response]
-
-
-@pytest.fixture
-def ask(environment: dict[str, str]) -> Ask:
-    """One request, with the key of a class, or none."""
-
-    def request(method: str, path: str, key: str = "", **options: Any) -> requests.Response:
-        headers = {**options.pop("headers", {})}
-        if key:
-            headers["x-functions-key"] = environment[f"FUNCTIONS_{key.upper()}_KEY"]
-        url = f"{environment['FUNCTIONS_URL']}{path}"
-        return requests.request(method, url, headers=headers, timeout=SECONDS, **options)
-
-    return request
 
 
 @pytest.mark.parametrize("route", api.routes, ids=lambda route: route.name)
