@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import itertools
 import json
+import os
 import secrets
 import socket
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +20,7 @@ ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1
 # How the Functions host tells the storage proxy that a request is its own, and not the app's.
 HOST_AGENT = "labelloop-functions-host"
 STORAGE_SERVICES = ("blob", "queue", "table")
+FIRST_PORT, PORTS_EACH, SHARES = 20_000, 60, 200
 
 
 @dataclass(frozen=True)
@@ -135,19 +140,30 @@ class StackConfig:
 
 def _free_ports(names: list[str], wanted: dict[str, int]) -> dict[str, int]:
     """A free port for each name; all are held open together, so that no two are the same."""
-    held: list[socket.socket] = []
+    listeners: list[socket.socket] = []
     ports: dict[str, int] = {}
+    others = _ports_of_this_process()
     try:
         for name in names:
-            listener = socket.socket()
-            held.append(listener)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                listener.bind(("127.0.0.1", wanted.get(name, 0)))
-            except OSError:
-                listener.bind(("127.0.0.1", 0))
-            ports[name] = listener.getsockname()[1]
+            for port in itertools.chain([wanted[name]] if name in wanted else [], others):
+                listener = socket.socket()
+                listeners.append(listener)
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                with contextlib.suppress(OSError):
+                    listener.bind(("127.0.0.1", port))
+                    ports[name] = listener.getsockname()[1]
+                    break
     finally:
-        for listener in held:
+        for listener in listeners:
             listener.close()
     return ports
+
+
+def _ports_of_this_process() -> Iterator[int]:
+    """Ports to try; at last 0, for whatever the system gives. A port is free until its server has started, so stacks
+    that start at the same time try different ones, and none that the system gives to outgoing connections (Linux: from
+    32768 on).
+    """
+    first = FIRST_PORT + os.getpid() % SHARES * PORTS_EACH
+    yield from range(first, first + PORTS_EACH)
+    yield from itertools.repeat(0)

@@ -19,7 +19,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ignore_sdk_warnings(items, Path(__file__).parent)
 
 
-@pytest.fixture(scope="session")
+# Playwright's loop runs in this thread as long as the browser does; no other module's tests may meet it.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     expect.set_options(timeout=SECONDS * 1000)
     with running_chromium() as browser:
