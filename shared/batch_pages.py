@@ -55,7 +55,7 @@ def batch_report(batch: Batch) -> dict[str, Any]:
         "state": batch.state,
         "route": batch.route,
         "reason": batch.reason,
-        "model": f"{batch.model_name}:{batch.model_version}",
+        "model": batch.model,
         "created": batch.created,
         "ended": batch.ended or None,
         "images": batch.images,

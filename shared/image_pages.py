@@ -69,7 +69,7 @@ def batched_page(clients: Clients, ledger: Ledger, prefix: str, *, limit: int, b
             if len(images) == limit:
                 return Page(images, Position(batch.id, shard, number))
             told = bare_image(row.image, row.key.partition(":")[2], "batched")
-            images.append({**told, "batch": batch.id, "model": _model(batch), "error": row.error})
+            images.append({**told, "batch": batch.id, "model": batch.model, "error": row.error})
     return Page(images, None)
 
 
@@ -115,7 +115,7 @@ def _content(clients: Clients, ledger: Ledger, row: dict[str, Any]) -> dict[str,
         "state": row["state"],
         "arrived": row["arrived"],
         "batch": row.get("batch") or None,
-        "model": _model(batch) if batch else None,
+        "model": batch.model if batch else None,
         "error": row["error"] or told["error"],
         "file": row.get("file") or None,
         "prepared": row["source_path"] != row["path"],
@@ -137,10 +137,6 @@ def _open_shards(ledger: Ledger, begin: Position | None) -> list[tuple[Batch, in
         first = max(begin.row, 0) if begin and is_first else 0
         found += [(batch, shard, first if shard == start else 0) for shard in range(start, batch.shards)]
     return found
-
-
-def _model(batch: Batch) -> str:
-    return f"{batch.model_name}:{batch.model_version}"
 
 
 def bare_image(path: str, etag: str, state: str) -> dict[str, Any]:

@@ -153,7 +153,7 @@ def _export(exports: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
 def _files(batch: Batch) -> dict[str, Any]:
     return {
         "batch": batch.id,
-        "model": f"{batch.model_name}:{batch.model_version}",
+        "model": batch.model,
         "created": batch.created,
         "images": batch.images,
         "errors": batch.errors,

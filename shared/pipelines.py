@@ -92,7 +92,7 @@ def scoring_pipeline(name: str, batch: Batch, settings: Settings, *, account_url
 
         job: PipelineJob = pipeline(
             manifest=Input(type="uri_folder", path=folder),
-            model=Input(type="custom_model", path=f"azureml:{batch.model_name}:{batch.model_version}"),
+            model=Input(type="custom_model", path=f"azureml:{batch.model}"),
         )
     return _named(job, name, settings)
 

@@ -117,7 +117,7 @@ def make_manifest(clients: Clients, ledger: Ledger, batch: Batch) -> Batch:
     try:
         labels = model_store(clients).labels(batch.model_path)
     except ResourceNotFoundError:
-        error = f"model {batch.model_name}:{batch.model_version} was deleted; its images go into another batch"
+        error = f"model {batch.model} was deleted; its images go into another batch"
         logger.warning("batch %s: %s", batch.id, error)
         return ledger.advance(batch, state="released", error=error, retried=len(members))
     manifest = write_manifest(clients, batch.id, labels, members)

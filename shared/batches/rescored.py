@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import logging
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from shared.batches.decision import place_for
 from shared.ledger import Batch, Image, Ledger, Settlement, rfc3339
 from shared.manifests import batch_labels, write_manifest
+from shared.messages import put
 from shared.queues import RESCORE
 from shared.results import Collected, Result, announce_files, write_files
 
@@ -38,7 +38,7 @@ def collect_rescored(
             for result in collected.results
             if result.outcome is not None
         ),
-        f"{batch.model_name}:{batch.model_version}",
+        batch.model,
     )
     announce_files(clients, collected)
     ledger.close_batch(batch, _successor(clients, ledger, batch, collected))
@@ -51,16 +51,7 @@ def collect_rescored(
 
 def wake_rescorings(clients: Clients) -> None:
     """Let the re-scorings under way be planned on. It may be done once too often; if it is lost, a tick does it."""
-    from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
-
-    queue = clients.queue(RESCORE)
-    try:
-        queue.send_message("{}")
-    except ResourceNotFoundError:
-        # An app that was upgraded works on before it is provisioned again.
-        with contextlib.suppress(ResourceExistsError):
-            queue.create_queue()
-        queue.send_message("{}")
+    put(clients, RESCORE, {})
 
 
 def _successor(clients: Clients, ledger: Ledger, batch: Batch, collected: Collected) -> Batch | None:

@@ -43,6 +43,11 @@ class Rescoring:
     etag: str = dataclasses.field(default="", compare=False)
     changed: dt.datetime | None = dataclasses.field(default=None, compare=False)
 
+    @property
+    def model(self) -> str:
+        """`name:version`."""
+        return f"{self.model_name}:{self.model_version}"
+
     def batch_id(self, number: int) -> str:
         """The id of its batch of a number from 0."""
         return f"{self.id}-{number:05d}"

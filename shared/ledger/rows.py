@@ -112,6 +112,11 @@ class Batch:
     etag: str = dataclasses.field(default="", compare=False)
     changed: dt.datetime | None = dataclasses.field(default=None, compare=False)
 
+    @property
+    def model(self) -> str:
+        """`name:version`."""
+        return f"{self.model_name}:{self.model_version}"
+
 
 @dataclass(frozen=True)
 class Settlement:

@@ -120,7 +120,7 @@ def _next_batch(clients: Clients, ledger: Ledger, rescoring: Rescoring, is_late:
     try:
         labels = model_store(clients).labels(rescoring.model_path)
     except ResourceNotFoundError:
-        error = f"model {rescoring.model_name}:{rescoring.model_version} was deleted before all images were planned"
+        error = f"model {rescoring.model} was deleted before all images were planned"
         return ledger.advance_rescoring(rescoring, state="running", error=error)
     found = _listed(clients, ledger, rescoring, is_late)
     if found is None:
@@ -175,7 +175,7 @@ def _listed(clients: Clients, ledger: Ledger, rescoring: Rescoring, is_late: Cal
     container = clients.blobs.get_container_client(clients.settings.images_container)
     images: list[Image] = []
     skipped, already_scored, marker = 0, 0, rescoring.marker
-    scored_by = _ScoredBy(clients, ledger, f"{rescoring.model_name}:{rescoring.model_version}")
+    scored_by = _ScoredBy(clients, ledger, rescoring.model)
 
     def known(blob: ListedBlob) -> Mapping[str, Any] | None:
         return None if is_late() else _record(clients, ledger, blob)
@@ -230,5 +230,5 @@ class _ScoredBy:
     def _model_of(self, batch_id: str) -> str:
         if batch_id not in self._models:
             batch = self._ledger.batch(batch_id)
-            self._models[batch_id] = f"{batch.model_name}:{batch.model_version}" if batch else ""
+            self._models[batch_id] = batch.model if batch else ""
         return self._models[batch_id]

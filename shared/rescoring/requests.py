@@ -66,7 +66,7 @@ def _report(ledger: Ledger, rescoring: Rescoring) -> dict[str, Any]:
     return {
         "id": rescoring.id,
         "prefix": rescoring.prefix,
-        "model": f"{rescoring.model_name}:{rescoring.model_version}",
+        "model": rescoring.model,
         "state": rescoring.state,
         "created": rescoring.created,
         "images": rescoring.images,

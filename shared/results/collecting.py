@@ -60,7 +60,7 @@ def collect(clients: Clients, ledger: Ledger, batch: Batch, *, job_error: str) -
         batch, files=collected.paths, predicted=tally.predicted, errors=tally.failed, retried=tally.retried
     )
     settlements = _settlements(clients.settings, collected.paths, collected.results)
-    ledger.settle(batch.id, settlements, f"{batch.model_name}:{batch.model_version}")
+    ledger.settle(batch.id, settlements, batch.model)
     announce_files(clients, collected)
     ledger.close_batch(batch)
     logger.info(
@@ -109,7 +109,7 @@ def announce_files(clients: Clients, collected: Collected) -> None:
 
     announcement = PredictionsReady(
         batch=batch.id,
-        model=f"{batch.model_name}:{batch.model_version}",
+        model=batch.model,
         container=container,
         files={file.format: file.path for file in collected.files},
         urls={file.format: url(file.path) for file in collected.files},
@@ -123,7 +123,7 @@ def announce_files(clients: Clients, collected: Collected) -> None:
 
 def prediction_rows(batch: Batch, results: Iterable[Result]) -> Iterator[PredictionRow]:
     """The rows of a batch's results; an image that goes into a later batch has none."""
-    model = f"{batch.model_name}:{batch.model_version}"
+    model = batch.model
     for result in results:
         outcome = result.outcome
         if outcome is not None:

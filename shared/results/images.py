@@ -101,7 +101,7 @@ def _image_result(batch: Batch, result: Result, labels: tuple[str, ...]) -> Imag
         etag=row.key.partition(":")[2],
         state=result.state,
         batch=batch.id,
-        model=f"{batch.model_name}:{batch.model_version}",
+        model=batch.model,
         labels=outcome.labels,
         probabilities=dict(zip(labels, outcome.probabilities, strict=False)),
         error=outcome.error,

@@ -102,7 +102,7 @@ def summary_json(
     """
     values: dict[str, Any] = {
         "batch": batch.id,
-        "model": f"{batch.model_name}:{batch.model_version}",
+        "model": batch.model,
         "route": batch.route,
         "reason": batch.reason,
         "job": batch.job,

@@ -27,17 +27,13 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     with pytest.MonkeyPatch.context() as patch:
         # The tests' own receiver of webhooks.
         patch.setenv("WEBHOOK_ALLOWED_HOSTS", "127.0.0.1")
-        yield from _provisioned(tmp_path_factory)
-
-
-def _provisioned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    with running_cloud(tmp_path_factory.mktemp("stack")) as cloud:
-        report = provision(app_clients(cloud))
-        assert report["state"] == "ready", problems(report)
-        clients = app_clients(cloud)
-        promote_bundle(clients, tmp_path_factory.mktemp("bundle"))
-        drop_image(clients, "2026/11/a.jpg", plain_jpeg())
-        yield cloud
+        with running_cloud(tmp_path_factory.mktemp("stack")) as cloud:
+            report = provision(app_clients(cloud))
+            assert report["state"] == "ready", problems(report)
+            clients = app_clients(cloud)
+            promote_bundle(clients, tmp_path_factory.mktemp("bundle"))
+            drop_image(clients, "2026/11/a.jpg", plain_jpeg())
+            yield cloud
 
 
 @pytest.fixture
